@@ -1,0 +1,1 @@
+"""Where the command line starts; `python -m lorchestra` is the same program."""

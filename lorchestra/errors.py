@@ -1,0 +1,94 @@
+"""The errors of lorchestra, each with the exit code that the command line answers.
+
+An exception means that the tool could not do its work. A job that failed is not one: it is an
+`Outcome`, and the run goes on to its end. Every error keeps what it was made from as attributes,
+builds its message from them, and survives pickling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EXIT_OK = 0
+EXIT_JOB_FAILED = 1
+EXIT_USAGE = 2
+EXIT_STORE = 3
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class LorchestraError(Exception):
+    """Base of all errors of lorchestra; `exit_code` is what the command line exits with."""
+
+    exit_code = EXIT_USAGE
+
+
+class PipelineNotFoundError(LorchestraError, LookupError):
+    """No pipeline file has the name that was asked for.
+
+    Attributes:
+        name: What was asked for.
+        searched: Every path that was tried, in order.
+        near: Names of pipelines that exist and look alike, best first.
+    """
+
+    def __init__(self, name: str, searched: Sequence[str] = (), near: Sequence[str] = ()) -> None:
+        super().__init__(name, searched, near)
+        self.name = name
+        self.searched = tuple(searched)
+        self.near = tuple(near)
+
+    def __str__(self) -> str:
+        text = f"no pipeline {self.name!r}"
+        if self.near:
+            text += f" (did you mean {' or '.join(self.near)}?)"
+        if self.searched:
+            text += f"; looked for {', '.join(self.searched)}"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file: where it stands (line and column from 1) and what is wrong."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+class PipelineSyntaxError(LorchestraError, ValueError):
+    """A pipeline or job file is wrong; `problems` lists every mistake found in it, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    @property
+    def path(self) -> str:
+        """The file of the first mistake."""
+        return self.problems[0].path
+
+    @property
+    def line(self) -> int:
+        """The line of the first mistake, from 1."""
+        return self.problems[0].line
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class ConfigError(LorchestraError, ValueError):
+    """A configuration file or an environment variable is wrong; `source` names it."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"

@@ -1,0 +1,156 @@
+"""What a pipeline is, once its file has been read: frozen values without behaviour of their own.
+
+A pipeline is an ordered list of stages; a stage is a list of independent jobs; a job is one action
+with the environment that it runs in. How many jobs run at once is decided when the pipeline is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """`run:` one line for the shell of the system (`/bin/sh -c`, `cmd /c` on Windows)."""
+
+    line: str
+
+    def definition(self) -> dict[str, Any]:
+        """The action as it stands in a pipeline file."""
+        return {"run": self.line}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`command:` a program and its arguments, started without a shell."""
+
+    argv: tuple[str, ...]
+
+    def definition(self) -> dict[str, Any]:
+        """The action as it stands in a pipeline file."""
+        return {"command": list(self.argv)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`call:` a Python function, `package.module:function`, and `with:`, its keyword arguments."""
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def definition(self) -> dict[str, Any]:
+        """The action as it stands in a pipeline file."""
+        definition: dict[str, Any] = {"call": self.target}
+        if self.arguments:
+            definition["with"] = dict(self.arguments)
+        return definition
+
+
+Action = Shell | Command | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One named unit of work.
+
+    Attributes:
+        id: Unique in its pipeline; 1 to 10,000 bytes of UTF-8.
+        action: What to do.
+        env: Environment variables set for this job, over those of lorchestra itself.
+        cwd: The folder it runs in, relative to the project folder; None: the project folder.
+        description: For people; no effect.
+        source: The file that defines it, for people; None for a job that code made.
+    """
+
+    id: str
+    action: Action
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    description: str = ""
+    source: Path | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides what the job does, as it stands in a pipeline file."""
+        definition = self.action.definition()
+        if self.env:
+            definition["env"] = dict(self.env)
+        if self.cwd is not None:
+            definition["cwd"] = self.cwd
+        return definition
+
+    def sha256(self) -> str:
+        """The hex digest of the definition: two jobs that do the same have the same one."""
+        return _digest(self.definition())
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Jobs that do not depend on each other; the next stage starts when all have ended.
+
+    Attributes:
+        name: Unique in its pipeline.
+        jobs: In the order written, which is the order in which they start.
+        max_workers: How many run at once by default, and at most; None: no say in it.
+        stop_on_failure: This stage's own rule; None: the pipeline's.
+    """
+
+    name: str
+    jobs: tuple[Job, ...]
+    max_workers: int | None = None
+    stop_on_failure: bool | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides what the stage does, as it stands in a pipeline file."""
+        definition: dict[str, Any] = {"name": self.name}
+        if self.max_workers is not None:
+            definition["max_workers"] = self.max_workers
+        if self.stop_on_failure is not None:
+            definition["stop_on_failure"] = self.stop_on_failure
+        definition["jobs"] = [{"id": job.id, **job.definition()} for job in self.jobs]
+        return definition
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Stages that run one after another.
+
+    Attributes:
+        id: How runs of this pipeline are named in the store.
+        stages: At least one, each with at least one job.
+        root: The project folder: jobs run in it, and `call` imports from it first.
+        description: For people; no effect.
+        stop_on_failure: After a failure, start no further job (default false).
+        source: The file that it was read from; None when code made it.
+    """
+
+    id: str
+    stages: tuple[Stage, ...]
+    root: Path
+    description: str = ""
+    stop_on_failure: bool = False
+    source: Path | None = None
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs of all stages, in the order declared."""
+        return tuple(job for stage in self.stages for job in stage.jobs)
+
+    def sha256(self) -> str:
+        """The hex digest of the whole definition; texts for people do not count."""
+        return _digest(
+            {
+                "pipeline_id": self.id,
+                "stop_on_failure": self.stop_on_failure,
+                "stages": [stage.definition() for stage in self.stages],
+            }
+        )
+
+
+def _digest(definition: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
