@@ -1,0 +1,76 @@
+"""The mistakes found so far, file by file, so that all of them can be told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from lorchestra.errors import PipelineSyntaxError, Problem
+from lorchestra.wording import did_you_mean, near, shown_path
+
+# Comparing each of many unknown names with each of many known ones would be quadratic: after so
+# many comparisons a file's mistakes get no more guesses.
+_MOST_COMPARISONS = 100_000
+
+
+class Place(Protocol):
+    """Anything that knows where it stands: line and column, both from 1."""
+
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+
+    @property
+    def column(self) -> int:
+        """The column, from 1, in characters."""
+
+
+class Problems:
+    """The mistakes of one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = shown_path(path)
+        self._found: list[Problem] = []
+        self._comparisons = 0
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, place: Place, message: str) -> None:
+        """Note one more mistake."""
+        self._found.append(Problem(self.path, place.line, place.column, message))
+
+    def guess(self, word: str, known: Collection[str]) -> str:
+        """The question that names what may have been meant, for the end of a message."""
+        self._comparisons += len(known)
+        if self._comparisons > _MOST_COMPARISONS:
+            return ""
+        return did_you_mean(near(word, known, at_most=2))
+
+    def in_order(self) -> list[Problem]:
+        """All mistakes, in the order in which they stand in the file."""
+        return sorted(self._found, key=lambda problem: (problem.line, problem.column))
+
+
+class Report:
+    """The mistakes of all files that were read, the first file first."""
+
+    def __init__(self) -> None:
+        self._files: list[Problems] = []
+
+    def of(self, path: Path) -> Problems:
+        """Begin to read one more file."""
+        problems = Problems(path)
+        self._files.append(problems)
+        return problems
+
+    def raise_if_any(self) -> None:
+        """End the reading.
+
+        Raises:
+            PipelineSyntaxError: There was a mistake in one of the files.
+        """
+        found = [problem for problems in self._files for problem in problems.in_order()]
+        if found:
+            raise PipelineSyntaxError(found)

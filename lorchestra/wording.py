@@ -1,0 +1,46 @@
+"""How values, paths and near misses are put into words for people."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_QUOTED_LENGTH = 60
+_LONGEST_GUESS = 100
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, on one line, cut after 60 characters."""
+    if len(text) > _QUOTED_LENGTH:
+        text = text[: _QUOTED_LENGTH - 3] + "..."
+    return repr(text)
+
+
+def shown_path(path: Path) -> str:
+    """The path as its user knows it: relative to the working folder when below it, else whole."""
+    # It is elsewhere (ValueError), or the working folder has been removed (OSError).
+    with contextlib.suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def near(word: str, known: Iterable[str], at_most: int = 3) -> tuple[str, ...]:
+    """The known words that look like the one given, best first, upper and lower case alike.
+
+    The cost grows with the number of known words and the square of their length; words of more
+    than 100 characters have no near ones.
+    """
+    import difflib
+
+    if len(word) > _LONGEST_GUESS:
+        return ()
+    folded = {name.casefold(): name for name in known if len(name) <= _LONGEST_GUESS}
+    return tuple(
+        folded[match] for match in difflib.get_close_matches(word.casefold(), folded, n=at_most)
+    )
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """The question to put behind a message, with a space before it; empty without names."""
+    return f" (did you mean {' or '.join(names)}?)" if names else ""

@@ -1,0 +1,100 @@
+"""The errors of runstore.
+
+Every error keeps what it was made from as attributes, builds its message from them, and survives
+pickling. An `OSError` of the system is never wrapped: it passes through as it is. Damage is not an
+error here either: readers step over it, and `verify` reports it.
+"""
+
+from __future__ import annotations
+
+
+class RunStoreError(Exception):
+    """Base of all errors of runstore."""
+
+
+class RecordError(RunStoreError, ValueError):
+    """A record, a job id or a name cannot be stored as it is; nothing was written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class RunNotFoundError(RunStoreError, LookupError):
+    """The store has no run of this id."""
+
+    def __init__(self, run_id: str, store: str) -> None:
+        super().__init__(run_id, store)
+        self.run_id = run_id
+        self.store = store
+
+    def __str__(self) -> str:
+        return f"no run {self.run_id!r} in the store {self.store}"
+
+
+class StoreFormatError(RunStoreError):
+    """The path is not a store that this version can read.
+
+    Attributes:
+        path: The store, or the file in it that says so.
+        found: What stands there.
+        supported: What this version reads.
+    """
+
+    def __init__(self, path: str, found: str, supported: str) -> None:
+        super().__init__(path, found, supported)
+        self.path = path
+        self.found = found
+        self.supported = supported
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.found}; this version reads {self.supported}"
+
+
+class CorruptSegmentError(RunStoreError):
+    """A file that must hold records cannot be read as one.
+
+    Attributes:
+        path: The file.
+        offset: Where in it, in bytes from the start.
+        reason: What is wrong there.
+    """
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: at byte {self.offset}: {self.reason}"
+
+
+class SegmentPoisonedError(RunStoreError):
+    """An earlier write to this file failed or was cut short, so it takes nothing more.
+
+    What was acknowledged before is safe. What failed may stand in the file in part, where readers
+    find it as a torn tail; writing it again could double it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: takes no more records: {self.reason}"
+
+
+class SegmentClosedError(RunStoreError):
+    """The attempt or the run has ended; nothing follows an `end`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: has ended; nothing follows an end"

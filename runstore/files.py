@@ -1,0 +1,239 @@
+"""The only door to the disk: every system call of the store, and how platforms differ in it.
+
+A test that wants to record, fail, cut short or reorder an operation replaces a function of this
+module; the others call them through the module for that reason. Paths are text with `/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+import threading
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
+_READ = os.O_RDONLY
+if sys.platform == "win32":
+    _CREATE |= os.O_BINARY | os.O_NOINHERIT
+    _READ |= os.O_BINARY | os.O_NOINHERIT
+else:
+    # A FIFO in the place of a file must not hang a reader, and a link must not lead it elsewhere.
+    _CREATE |= os.O_CLOEXEC
+    _READ |= os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+
+
+class NotAFileError(OSError):
+    """A folder, link or device stands where a regular file must be."""
+
+
+def create(path: str) -> int:
+    """Create a file that must not exist yet, for appending, and give its descriptor.
+
+    Raises:
+        FileExistsError: It exists; a file has one writer in its life.
+    """
+    return os.open(path, _CREATE, FILE_MODE)
+
+
+def append(descriptor: int, data: bytes) -> None:
+    """Append bytes with a single write.
+
+    Raises:
+        OSError: The write failed, or was short: then part of the bytes are in the file.
+    """
+    written = os.write(descriptor, data)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes were written")
+
+
+def sync_file(descriptor: int) -> None:
+    """Put the file's bytes and its length on the disk; a failure is final, never try again."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        # fsync alone leaves the bytes in the drive's cache there (fsync(2) of macOS).
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    elif sys.platform == "win32":
+        os.fsync(descriptor)
+    else:
+        os.fdatasync(descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Put the entries of a folder on the disk: the names of files made in it.
+
+    Windows cannot open a folder for that; NTFS journals its entries.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FolderSync:
+    """Syncs one folder for many files made in it, with no more syncs than needed.
+
+    Threads that made a file at about the same time share one sync. Thread-safe.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._made = 0
+        self._synced = 0
+        self._turn = threading.Lock()
+
+    def made(self) -> int:
+        """Note that a file has just been made; gives the ticket to sync it by."""
+        with self._turn:
+            self._made += 1
+            return self._made
+
+    def sync(self, ticket: int) -> None:
+        """Return when the entry of that ticket is on the disk."""
+        with self._turn:
+            if self._synced < ticket:
+                covered = self._made
+                sync_folder(self._path)
+                self._synced = covered
+
+
+def make_folder(path: str) -> None:
+    """Make one folder, for its owner alone; `FileExistsError` when the name is taken."""
+    os.mkdir(path, FOLDER_MODE)
+
+
+def make_folders(path: str, *, sync: bool) -> None:
+    """Make a folder and those above it that are missing, for their owner alone.
+
+    Args:
+        path: The folder; nothing happens when it is there.
+        sync: Put the entries of those made on the disk.
+    """
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    make_folders(above, sync=sync)
+    with contextlib.suppress(FileExistsError):
+        make_folder(path)
+    if sync:
+        sync_folder(above)
+
+
+def publish(path: str, data: bytes, *, sync: bool) -> None:
+    """Create a whole file under its name at once, or leave the one that is there already.
+
+    Others see no file or all of it. Two processes may do this at once with the same bytes. After a
+    crash a `.tmp` file can be left beside it, which nothing reads.
+    """
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    descriptor = create(temporary)
+    try:
+        try:
+            append(descriptor, data)
+            if sync:
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        _rename_new(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if sync:
+        sync_folder(os.path.dirname(path))
+
+
+def _rename_new(temporary: str, path: str) -> None:
+    """Rename a file to a name that is free, or drop it where somebody else was first."""
+    if not os.path.exists(path):
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            # Windows refuses to rename over a file that another process has just put there.
+            if not os.path.exists(path):
+                raise
+        else:
+            return
+    os.unlink(temporary)
+
+
+def open_read(path: str) -> int:
+    """Open a regular file for reading.
+
+    Raises:
+        NotAFileError: Something else stands there.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or os.path.isdir(path):
+            raise NotAFileError(errno.EINVAL, "is not a regular file", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFileError(errno.EINVAL, "is not a regular file", path)
+    return descriptor
+
+
+def read(descriptor: int, size: int) -> bytes:
+    """Read up to `size` bytes from where the descriptor stands; none at the end of the file."""
+    return os.read(descriptor, size)
+
+
+def read_end(descriptor: int, size: int) -> bytes:
+    """Read up to the last `size` bytes of a file."""
+    os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - size), os.SEEK_SET)
+    return os.read(descriptor, size)
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor."""
+    os.close(descriptor)
+
+
+def names(path: str) -> list[str]:
+    """The names in a folder, sorted; none when there is no such folder."""
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def is_folder(path: str) -> bool:
+    """Tell whether a folder, and no link to one, stands there."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def exists(path: str) -> bool:
+    """Tell whether anything stands there."""
+    return os.path.lexists(path)
+
+
+def size_bytes(path: str) -> int:
+    """The length of a file; 0 when there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def resolved(path: str) -> str:
+    """A path with its links followed: a store itself may be reached by one."""
+    return os.path.realpath(path)
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """An absolute path with `/`, links left as they are."""
+    return os.path.abspath(os.fspath(path)).replace(os.sep, "/")

@@ -1,0 +1,145 @@
+"""Every file name of a store, made and parsed in one place.
+
+    STORE/store.json, STORE/.gitignore
+    STORE/runs/<run_id>/run.jsonl, run.2.jsonl, ...
+    STORE/runs/<run_id>/jobs/<name>.a<N>.jsonl
+    STORE/runs/<run_id>/logs/<name>.a<N>.log, <name>.a<N>.output
+
+`<name>` is the job id itself where that is portable, else a slug of it, `~`, and 16 hex digits of a
+hash. Portable names have no `~`, so the two kinds never meet; all are lower-case ASCII, so no file
+system folds two of them into one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from typing import NamedTuple, TypeGuard
+
+from runstore.errors import RecordError
+
+STORE_FILE = "store.json"
+IGNORE_FILE = ".gitignore"
+RUNS = "runs"
+JOBS = "jobs"
+LOGS = "logs"
+RUN_FOLDERS = frozenset({JOBS, LOGS})
+DAMAGED_SUFFIX = ".damaged"
+TEMPORARY_SUFFIX = ".tmp"
+
+MAX_JOB_ID_BYTES = 10_000
+_MAX_PORTABLE = 80
+_MAX_SLUG = 40
+_PORTABLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]+")
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file; the forms with superscript digits
+# and with $ cannot be portable names anyway.
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"}
+    | {f"com{digit}" for digit in range(10)}
+    | {f"lpt{digit}" for digit in range(10)}
+)
+_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+_ATTEMPT_FILE = re.compile(r"(.+)\.a([1-9][0-9]{0,8})\.jsonl")
+_RUN_FILE = re.compile(r"run(?:\.([2-9]|[1-9][0-9]{1,8}))?\.jsonl")
+
+
+class AttemptKey(NamedTuple):
+    """Which attempt a file belongs to, as far as its name tells."""
+
+    name: str
+    attempt: int
+
+
+def new_run_id(time_ns: int | None = None) -> str:
+    """Make a run id: a UUIDv7, lower case.
+
+    The 12 bits after the version hold the fraction of the millisecond (RFC 9562, section 6.2,
+    method 3), so that ids made on one machine sort by time to a quarter of a microsecond.
+    """
+    milliseconds, rest = divmod(time.time_ns() if time_ns is None else time_ns, 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    random = secrets.randbits(62)
+    number = milliseconds << 80 | 7 << 76 | fraction << 64 | 0b10 << 62 | random
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_run_id(name: str) -> bool:
+    """Tell whether a folder of `runs/` can be a run: a UUIDv7 or a ULID, lower case."""
+    return bool(_RUN_ID.fullmatch(name) or _ULID.fullmatch(name))
+
+
+def is_job_id(value: object) -> TypeGuard[str]:
+    """Tell whether a value, of a file that anybody may have written, can be a job id."""
+    try:
+        return isinstance(value, str) and bool(job_name(value))
+    except RecordError:
+        return False
+
+
+def job_name(job_id: str) -> str:
+    """Give the name that a job's files have.
+
+    Raises:
+        RecordError: The id is empty, longer than 10,000 bytes, or no text that UTF-8 can hold.
+    """
+    try:
+        exact = job_id.encode()
+    except UnicodeEncodeError:
+        raise RecordError(f"job id {job_id!r} holds a lone surrogate") from None
+    if not 0 < len(exact) <= MAX_JOB_ID_BYTES:
+        raise RecordError(f"a job id has 1 to {MAX_JOB_ID_BYTES} bytes, not {len(exact)}")
+    if _is_portable(job_id):
+        return job_id
+    slug = _NOT_IN_SLUG.sub("-", job_id[: 4 * _MAX_SLUG].lower()).strip("-")[:_MAX_SLUG]
+    return f"{slug or 'job'}~{hashlib.sha256(exact).hexdigest()[:16]}"
+
+
+def _is_portable(job_id: str) -> bool:
+    return (
+        len(job_id) <= _MAX_PORTABLE
+        and _PORTABLE.fullmatch(job_id) is not None
+        and not job_id.endswith(".")
+        and job_id.partition(".")[0] not in _DEVICES
+    )
+
+
+def run_folder(store: str, run_id: str) -> str:
+    """The folder of one run."""
+    return f"{store}/{RUNS}/{run_id}"
+
+
+def run_file(segment: int) -> str:
+    """The name of a run's own segment, 1 for the first."""
+    return "run.jsonl" if segment == 1 else f"run.{segment}.jsonl"
+
+
+def attempt_file(name: str, attempt: int) -> str:
+    """The name of an attempt's segment, below the run's folder."""
+    return f"{JOBS}/{name}.a{attempt}.jsonl"
+
+
+def log_file(name: str, attempt: int) -> str:
+    """The name of what the attempt printed, below the run's folder."""
+    return f"{LOGS}/{name}.a{attempt}.log"
+
+
+def output_file(name: str, attempt: int) -> str:
+    """The name of what the attempt left as output, below the run's folder."""
+    return f"{LOGS}/{name}.a{attempt}.output"
+
+
+def parse_run_file(filename: str) -> int | None:
+    """Give the segment's number, from 1, of `run.jsonl` or `run.<N>.jsonl`; None for others."""
+    found = _RUN_FILE.fullmatch(filename)
+    return int(found[1] or 1) if found else None
+
+
+def parse_attempt_file(filename: str) -> AttemptKey | None:
+    """Give the attempt of a file of `jobs/`, without that folder; None for other files."""
+    found = _ATTEMPT_FILE.fullmatch(filename)
+    return AttemptKey(found[1], int(found[2])) if found else None

@@ -1,0 +1,266 @@
+"""From records to facts: the merge of a run's files, and the fold to what became of its jobs.
+
+Both are pure: no I/O and no clock. The same records give the same state, whether the run is alive,
+has ended or was killed; whether its process still runs is the only thing told from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+
+PLANNED = "planned"
+RUNNING = "running"
+CRASHED = "crashed"
+JOB_STATUSES = frozenset(
+    {
+        PLANNED,
+        RUNNING,
+        CRASHED,
+        "succeeded",
+        "failed",
+        "timed_out",
+        "cancelled",
+        "skipped",
+        "interrupted",
+    }
+)
+ATTEMPT_STATUSES = JOB_STATUSES - {PLANNED, RUNNING, "skipped"}
+NOT_RUN_STATUSES = frozenset({"cancelled", "skipped"})
+RUN_STATUSES = frozenset({RUNNING, CRASHED, "succeeded", "failed", "interrupted"})
+RUN_END_STATUSES = RUN_STATUSES - {RUNNING, CRASHED}
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at a job.
+
+    Attributes:
+        number: Which try, from 1, counted across resumes.
+        status: How it ended; `running`, or `crashed` when its run's process is gone.
+        started: When it began (UTC, as in its record); None: its file has no `begin`.
+        ended: When it ended; None: it has not, or nothing tells when.
+        exit_code: What the process exited with; None: it did not exit by itself, or was none.
+        signal: The number of the signal that ended it, else None.
+        error: Why it did not succeed, as a sentence, else None.
+        duration_s: How long it took, in seconds by the monotonic clock; None: not known.
+        output: What it left as output; None: nothing.
+        end: Every field of its `end` record.
+    """
+
+    number: int
+    status: str = RUNNING
+    started: str | None = None
+    ended: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    duration_s: float | None = None
+    output: Any = None
+    end: Record = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Job:
+    """What became of one job: its stage, its status, why it did not run, and its attempts."""
+
+    id: str
+    stage: str | None = None
+    status: str = PLANNED
+    reason: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def output(self) -> Any:
+        """The output of the last attempt; None: it left none."""
+        return self.attempts[-1].output if self.attempts else None
+
+
+@dataclass(slots=True)
+class RunState:
+    """What became of a run: the result of the fold."""
+
+    pipeline: str | None = None
+    status: str = RUNNING
+    started: str | None = None
+    ended: str | None = None
+    begin: Record = field(default_factory=dict)
+    end: Record = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+
+class Fold:
+    """Fold records, in any order that keeps each file's own, into the state of their run."""
+
+    def __init__(self) -> None:
+        self._state = RunState()
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._settled: set[tuple[str, int]] = set()
+        self._of_run: dict[str, Callable[[Record], None]] = {
+            "begin": self._run_begins,
+            "planned": self._plan,
+            "start": self._start,
+            "done": self._done,
+            "not_run": self._not_run,
+            "end": self._run_ends,
+        }
+        self._of_attempt: dict[str, Callable[[Attempt, Record], None]] = {
+            "begin": self._attempt_begins,
+            "output": self._output,
+            "end": self._attempt_ends,
+        }
+
+    def add(self, record: Record, attempt: tuple[str, int] | None = None) -> None:
+        """Take one record in.
+
+        Args:
+            record: Its fields.
+            attempt: The job and attempt whose file it is from; None: the run's own file.
+        """
+        event = record["event"]
+        # A record whose checksum holds can still lack what its event must have, if another program
+        # wrote it. It says nothing then; `verify --strict` names it.
+        with contextlib.suppress(KeyError, TypeError, AttributeError):
+            if attempt is None:
+                if event in self._of_run:
+                    self._of_run[event](record)
+            elif event in self._of_attempt:
+                self._of_attempt[event](self._attempt(*attempt), record)
+
+    def result(self, *, alive: bool) -> RunState:
+        """Give the state. Call it once, after the last record.
+
+        Args:
+            alive: Whether the run's process may still be at work; False: what it left open
+                has crashed.
+        """
+        state = self._state
+        if state.end:
+            state.status = _word(state.end.get("status"), RUN_END_STATUSES, "failed")
+        else:
+            state.status = RUNNING if alive else CRASHED
+        for job in state.jobs.values():
+            self._settle(job, over=state.status != RUNNING)
+        return state
+
+    def _settle(self, job: Job, *, over: bool) -> None:
+        job.attempts.sort(key=lambda attempt: attempt.number)
+        for attempt in job.attempts:
+            if over and attempt.status == RUNNING:
+                attempt.status = CRASHED
+        if job.attempts:
+            job.status = job.attempts[-1].status
+
+    def _run_begins(self, record: Record) -> None:
+        """A run begins, or is resumed: then what its last end said no longer holds."""
+        state = self._state
+        if state.started is None:
+            state.started = record["at"]
+        state.pipeline = record.get("pipeline", state.pipeline)
+        state.begin, state.end, state.ended = record, {}, None
+
+    def _plan(self, record: Record) -> None:
+        for planned in record.get("jobs", ()):
+            self._job(planned["id"]).stage = planned.get("stage")
+
+    def _start(self, record: Record) -> None:
+        self._attempt(record["job"], record["attempt"])
+
+    def _done(self, record: Record) -> None:
+        key = record["job"], record["attempt"]
+        self._attempt(*key).status = _word(record.get("status"), ATTEMPT_STATUSES, CRASHED)
+        self._settled.add(key)
+
+    def _not_run(self, record: Record) -> None:
+        job = self._job(record["job"])
+        job.status = _word(record.get("status"), NOT_RUN_STATUSES, "skipped")
+        job.reason = record.get("reason")
+
+    def _run_ends(self, record: Record) -> None:
+        self._state.end, self._state.ended = record, record["at"]
+
+    def _attempt_begins(self, attempt: Attempt, record: Record) -> None:
+        attempt.started = record["at"]
+        job = self._job(record["job"])
+        if job.stage is None:
+            job.stage = record.get("stage")
+
+    def _output(self, attempt: Attempt, record: Record) -> None:
+        attempt.output = record.get("value")
+
+    def _attempt_ends(self, attempt: Attempt, record: Record) -> None:
+        attempt.ended = record["at"]
+        attempt.end = record
+        attempt.exit_code = record.get("exit_code")
+        attempt.signal = record.get("signal")
+        attempt.error = record.get("error")
+        attempt.duration_s = record.get("duration_s")
+        if attempt.status == RUNNING:
+            attempt.status = _word(record.get("status"), ATTEMPT_STATUSES, CRASHED)
+
+    def _job(self, job_id: str) -> Job:
+        job = self._state.jobs.get(job_id)
+        if job is None:
+            job = self._state.jobs[job_id] = Job(job_id)
+        return job
+
+    def _attempt(self, job_id: str, number: int) -> Attempt:
+        key = job_id, number
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            attempt = self._attempts[key] = Attempt(number)
+            self._job(job_id).attempts.append(attempt)
+        return attempt
+
+
+def _word(value: object, allowed: frozenset[str], otherwise: str) -> str:
+    """A status word as a record gives it; a word that this version does not know counts as bad."""
+    return value if isinstance(value, str) and value in allowed else otherwise
+
+
+def merge(
+    run: Iterable[Record],
+    attempts: dict[tuple[str, int], Callable[[], Iterable[Record]]],
+    unannounced: Iterable[tuple[str, int]] = (),
+) -> Iterator[Record]:
+    """Merge a run's files by `at`, each in its own order even where its clock stepped back.
+
+    An attempt's file is opened when the run's file says that it starts, so no more files are open
+    than jobs ran at once; memory grows with the number of files, not with that of records.
+
+    Args:
+        run: The records of the run's own files, in order.
+        attempts: How to read each attempt's file.
+        unannounced: Attempts that no `start` names, because it was lost.
+    """
+    heap: list[tuple[str, int, Record, Iterator[Record]]] = []
+
+    def enter(source: Iterable[Record], order: int) -> None:
+        records = iter(source)
+        first = next(records, None)
+        if first is not None:
+            heapq.heappush(heap, (first["at"], order, first, records))
+
+    waiting = dict(attempts)
+    # Of records of one microsecond the run's own comes last: `done` follows the attempt's `end`.
+    last_order = len(waiting)
+    enter(run, last_order)
+    for key in unannounced:
+        enter(waiting.pop(key)(), len(waiting))
+    while heap:
+        _, order, record, records = heap[0]
+        following = next(records, None)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following["at"], order, following, records))
+        if order == last_order and record["event"] == "start":
+            source = waiting.pop((record["job"], record["attempt"]), None)
+            if source is not None:
+                enter(source(), len(waiting))
+        yield record

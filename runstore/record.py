@@ -1,0 +1,168 @@
+r"""The bytes of one record.
+
+    {"n":0,"prev":"00000000","at":"2026-11-24T23:10:47.123456Z","event":"begin",...,"crc":"6902c9af"}
+
+One JSON object a line, without white space between its tokens, ended by a line feed. `n` counts the
+lines of the file from 0; `prev` is the `crc` of the line before, `00000000` in the first; `at` is
+UTC. `crc` is the CRC-32 (zlib) of every byte of the line before `,"crc":`, in 8 lower-case hex
+digits, and is compared as text with the bytes as read: a checksum over re-encoded values would miss
+a flipped bit that changes only the spelling.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from runstore.errors import RecordError
+
+NO_PREVIOUS = "00000000"
+MAX_LINE_BYTES = 1 << 20
+RESERVED_FIELDS = frozenset({"n", "prev", "at", "event", "crc", "job", "attempt"})
+
+_FRAME_FIELDS = frozenset({"n", "prev", "at", "event", "crc"})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+_CRC_BYTES = len(',"crc":"00000000"}')
+_HEAD = re.compile(
+    rb'\{"n":(0|[1-9][0-9]{0,17}),"prev":"([0-9a-f]{8})",'
+    rb'"at":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",'
+    rb'"event":"((?:[^"\\]|\\.)*)"'
+)
+
+
+class Position(NamedTuple):
+    """Where a record stands: its number in the file, from 0, and its checksum."""
+
+    n: int
+    crc: str
+
+    def __str__(self) -> str:
+        return f"{self.n}:{self.crc}"
+
+
+class Frame(NamedTuple):
+    """What every record has, read from the raw bytes of its line without parsing the rest."""
+
+    n: int
+    prev: str
+    event: bytes
+    crc: str
+
+
+_second = (-1, "")
+
+
+def timestamp(time_ns: int | None = None) -> str:
+    """Write a moment as records do: UTC, microseconds, `Z`.
+
+    Args:
+        time_ns: Nanoseconds since 1970 UTC; None: now.
+    """
+    global _second  # noqa: PLW0603 - a memo of one entry; the tuple is replaced as a whole
+    seconds, nanoseconds = divmod(time.time_ns() if time_ns is None else time_ns, 1_000_000_000)
+    known, text = _second
+    if known != seconds:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _second = (seconds, text)
+    return f"{text}.{nanoseconds // 1000:06d}Z"
+
+
+def encode(n: int, prev: str, event: str, fields: Mapping[str, Any]) -> tuple[bytes, Position]:
+    """Encode one record, stamped with the present time.
+
+    Args:
+        n: The record's number in its file.
+        prev: The checksum of the line before, or `NO_PREVIOUS`.
+        event: What happened; not empty.
+        fields: JSON values by name: None, bool, int, finite float, str, and lists, tuples and
+            dicts of them.
+
+    Returns:
+        The whole line, its line feed included, and where it stands.
+
+    Raises:
+        RecordError: A field has a reserved name, a value is not a JSON value or not exactly
+            representable (NaN, infinity, an integer outside -2^63 to 2^64-1, a lone surrogate), or
+            the line is longer than 1 MiB.
+    """
+    if not _FRAME_FIELDS.isdisjoint(fields):
+        raise RecordError(f"reserved field names: {', '.join(sorted(_FRAME_FIELDS & set(fields)))}")
+    if not event or type(event) is not str:
+        raise RecordError(f"an event is a non-empty text, not {event!r}")
+    for value in fields.values():
+        if type(value) is not str:
+            _refuse_inexact(value)
+    try:
+        name = orjson.dumps(event)
+        body = orjson.dumps(fields, option=_OPTIONS)
+    except (TypeError, RecursionError) as error:
+        raise RecordError(f"cannot be written as JSON: {error}") from None
+    head = f'{{"n":{n},"prev":"{prev}","at":"{timestamp()}","event":'.encode()
+    content = b"%b%b,%b" % (head, name, body[1:-1]) if fields else head + name
+    crc = f"{crc32(content):08x}"
+    line = b'%b,"crc":"%b"}\n' % (content, crc.encode())
+    if len(line) > MAX_LINE_BYTES:
+        raise RecordError(f"a record of {len(line)} bytes; at most {MAX_LINE_BYTES} are allowed")
+    return line, Position(n, crc)
+
+
+def _refuse_inexact(value: object, depth: int = 0) -> None:
+    """Refuse what the encoder would change without a word: NaN becomes null, an enum its value."""
+    kind = type(value)
+    if kind is float:
+        if not isfinite(value):  # type: ignore[arg-type]
+            raise RecordError(f"{value} is not a JSON number")
+    elif kind is dict:
+        _refuse_deep(depth)
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str:
+                raise RecordError(f"a key is a text, not {key!r}")
+            _refuse_inexact(item, depth + 1)
+    elif kind is list or kind is tuple:
+        _refuse_deep(depth)
+        for item in value:  # type: ignore[attr-defined]
+            _refuse_inexact(item, depth + 1)
+    elif kind not in _SCALARS:
+        raise RecordError(f"{kind.__name__} is not a JSON value")
+
+
+def _refuse_deep(depth: int) -> None:
+    """Stop before the encoder's own limit of 254 levels, and at values that contain themselves."""
+    if depth > 250:
+        raise RecordError("values are nested more than 250 levels deep")
+
+
+def read_frame(line: bytes) -> Frame | None:
+    """Check one line, without its line feed, against its own checksum.
+
+    Returns:
+        Its frame, or None when the line is not, byte for byte, what a writer wrote.
+    """
+    head = _HEAD.match(line)
+    if head is None or len(line) >= MAX_LINE_BYTES:
+        return None
+    end = len(line) - _CRC_BYTES
+    crc = f"{crc32(line[:end]):08x}"
+    if end < head.end() or line[end:] != b',"crc":"%b"}' % crc.encode():
+        return None
+    return Frame(int(head[1]), head[2].decode(), head[4], crc)
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Parse one line whose checksum holds; None when it is no JSON object all the same."""
+    try:
+        fields = orjson.loads(line)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) else None

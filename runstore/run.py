@@ -1,0 +1,374 @@
+"""Write a run: its own file, and one file for each attempt of each of its jobs.
+
+Nothing is shared between the attempts of jobs, so threads that run jobs at the same time need no
+lock for their records. Only the few records of the run's own file go through one.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import orjson
+
+from runstore import files, layout
+from runstore.errors import RecordError, RunStoreError, SegmentClosedError
+from runstore.inventory import FORMAT
+from runstore.liveness import this_process
+from runstore.merge import ATTEMPT_STATUSES, NOT_RUN_STATUSES, RUN_END_STATUSES
+from runstore.record import RESERVED_FIELDS, Position
+from runstore.segment import SegmentWriter
+
+Durability = Literal["disk", "os"]
+
+_EVENTS_OF_THE_STORE = frozenset({"begin", "end", "lost"})
+_EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run"}
+_CHUNK_JOBS = 500
+_CHUNK_BYTES = 1 << 19
+
+
+class AttemptLog:
+    """The log of one attempt: a context manager whose file nobody else writes.
+
+    One thread at a time. Leaving the context without `end` ends the attempt: `succeeded`, or
+    `failed` with the exception, or `interrupted` on KeyboardInterrupt.
+
+    Attributes:
+        job_id: The job.
+        attempt: Which try, from 1.
+        log_path: Where what the attempt prints goes; `create_log` makes the file.
+        output_path: Where the attempt may leave its output.
+    """
+
+    def __init__(self, run: Run, job_id: str, attempt: int, fields: Mapping[str, Any]) -> None:
+        """Create the file and write its `begin`; `Run.job` does this."""
+        name = layout.job_name(job_id)
+        self.job_id = job_id
+        self.attempt = attempt
+        self.log_path = f"{run.path}/{layout.log_file(name, attempt)}"
+        self.output_path = f"{run.path}/{layout.output_file(name, attempt)}"
+        self.status: str | None = None
+        self._run = run
+        self._segment = SegmentWriter(f"{run.path}/{layout.attempt_file(name, attempt)}")
+        self._ticket = run.jobs_folder.made()
+        self._began = time.monotonic()
+        self._segment.append("begin", fields)
+
+    def append(self, event: str, **fields: Any) -> Position:
+        """Append one record to the attempt's file.
+
+        Args:
+            event: What happened; any name but `begin`, `end` and `lost`.
+            fields: JSON values; at most 1 MiB once encoded.
+
+        Returns:
+            Where the record stands: its number in the file, from 0, and its checksum.
+
+        Raises:
+            RecordError: The record cannot be encoded; nothing was written.
+            SegmentPoisonedError: An earlier write failed; this log takes nothing more.
+            SegmentClosedError: The attempt has ended.
+            OSError: The write failed.
+
+        When it returns, the operating system has the bytes: they survive a killed process. A crash
+        inside leaves a torn tail, which readers skip. One thread at a time.
+        """
+        _refuse_reserved(event, fields, _EVENTS_OF_THE_STORE)
+        return self._segment.append(event, fields)
+
+    def end(self, status: str, **fields: Any) -> Position:
+        """Write the attempt's last record, close its file, and tell the run that it is done.
+
+        Args:
+            status: `succeeded`, `failed`, `timed_out`, `cancelled`, `interrupted` or `crashed`.
+            fields: `exit_code`, `signal`, `error`, `cpu_s`, `max_rss_kb`, `log_bytes` and others;
+                `duration_s` is measured from `begin` unless given.
+
+        Raises:
+            RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for `append`; the
+                run is then not told, and the attempt is not reported as recorded.
+
+        With durability `disk` the file and its name are on the disk when it returns.
+        """
+        _refuse_reserved("", fields, _EVENTS_OF_THE_STORE)
+        if status not in ATTEMPT_STATUSES:
+            raise RecordError(f"an attempt cannot end {status!r}")
+        fields.setdefault("duration_s", round(time.monotonic() - self._began, 6))
+        position = self._segment.append("end", {"status": status, **fields})
+        if self._run.durability == "disk":
+            self._sync()
+        self._segment.close()
+        self.status = status
+        self._run.note_done(self, position)
+        return position
+
+    def create_log(self) -> int:
+        """Create the file for what the attempt prints, and give a descriptor to append to it.
+
+        Raises:
+            FileExistsError: It was created before.
+            OSError: It cannot be created.
+        """
+        return files.create(self.log_path)
+
+    def _sync(self) -> None:
+        self._segment.sync()
+        try:
+            self._run.jobs_folder.sync(self._ticket)
+        except OSError as error:
+            self._segment.poison(f"a sync of the folder failed: {error}")
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self.status is None and not isinstance(error, RunStoreError | OSError):
+                self.end(**_ending(error))
+        finally:
+            self._segment.close()
+
+
+class Run:
+    """A run that is being written: a context manager. Any thread may call `job`.
+
+    Leaving the context without `end` ends the run: `succeeded` when every job did, `interrupted` on
+    KeyboardInterrupt, else `failed`. Where an attempt is
+    still open, or the store cannot be written, no `end` is written, and the run reads `crashed`
+    once its process is gone.
+
+    Attributes:
+        id: The run's id.
+        path: Its folder.
+        durability: `disk` or `os`.
+        receipt: `n:crc` of the run's last record, once it has ended; `verify` takes it.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        durability: Durability,
+        pipeline: str,
+        jobs: Iterable[str | Mapping[str, Any]],
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Create the run's folder and write its `begin` and `planned`; `create_run` does this."""
+        self.id = layout.new_run_id()
+        self.path = layout.run_folder(store, self.id)
+        self.durability = durability
+        self.receipt: str | None = None
+        self.jobs_folder = files.FolderSync(f"{self.path}/{layout.JOBS}")
+        planned = [_planned_job(job) for job in jobs]
+        _refuse_twice(planned)
+        for folder in (self.path, f"{self.path}/{layout.JOBS}", f"{self.path}/{layout.LOGS}"):
+            files.make_folder(folder)
+        self._turn = threading.Lock()
+        self._owner = this_process().fields()
+        self._attempts: Counter[str] = Counter()
+        self._statuses: dict[str, str] = {job["id"]: "planned" for job in planned}
+        self._stages = {job["id"]: job["stage"] for job in planned if "stage" in job}
+        self._open = 0
+        self._ended = False
+        self._segment = SegmentWriter(f"{self.path}/{layout.run_file(1)}")
+        self._begin(store, pipeline, planned, fields)
+
+    def _begin(
+        self,
+        store: str,
+        pipeline: str,
+        planned: list[dict[str, Any]],
+        fields: Mapping[str, Any],
+    ) -> None:
+        self._segment.append(
+            "begin",
+            {
+                "format": FORMAT,
+                "run": self.id,
+                "segment": 1,
+                "pipeline": pipeline,
+                **fields,
+                "python": platform.python_version(),
+                **self._owner,
+            },
+        )
+        for chunk in _chunks(planned):
+            self._segment.append("planned", {"jobs": chunk})
+        if self.durability == "disk":
+            self._segment.sync()
+            files.sync_folder(self.path)
+            files.sync_folder(f"{store}/{layout.RUNS}")
+
+    def job(self, job_id: str, *, stage: str | None = None) -> AttemptLog:
+        """Begin the next attempt of a job.
+
+        Args:
+            job_id: The job; one that was not planned is added to the run's jobs.
+            stage: Its stage; None: the one it was planned with.
+
+        Raises:
+            RecordError: The id is empty, longer than 10,000 bytes, or not UTF-8.
+            SegmentClosedError: The run has ended.
+            SegmentPoisonedError: An earlier write to the run's file failed.
+            OSError: The file cannot be created or written.
+
+        On disk afterwards: a `start` in the run's file and the attempt's file with its `begin`.
+        Any thread may call it.
+        """
+        layout.job_name(job_id)
+        with self._turn:
+            self._refuse_ended()
+            attempt = self._attempts[job_id] + 1
+            self._segment.append("start", {"job": job_id, "attempt": attempt})
+            self._attempts[job_id] = attempt
+            self._statuses[job_id] = "running"
+            self._open += 1
+        begin = {
+            "format": FORMAT,
+            "run": self.id,
+            "job": job_id,
+            "attempt": attempt,
+            "stage": stage if stage is not None else self._stages.get(job_id),
+            **self._owner,
+        }
+        return AttemptLog(self, job_id, attempt, begin)
+
+    def append(self, event: str, **fields: Any) -> Position:
+        """Append one record to the run's own file, such as `stage_begin`. Any thread may call it.
+
+        Raises:
+            RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for an attempt's log.
+        """
+        _refuse_reserved(event, fields, _EVENTS_OF_RUNS)
+        with self._turn:
+            self._refuse_ended()
+            return self._segment.append(event, fields)
+
+    def not_run(self, job_id: str, status: str, reason: str) -> Position:
+        """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence."""
+        if status not in NOT_RUN_STATUSES:
+            raise RecordError(f"a job that does not run is cancelled or skipped, not {status!r}")
+        with self._turn:
+            self._refuse_ended()
+            fields = {"job": job_id, "status": status, "reason": reason}
+            position = self._segment.append("not_run", fields)
+            self._statuses[job_id] = status
+            return position
+
+    def note_done(self, log: AttemptLog, last: Position) -> None:
+        """Record that an attempt's file is complete; `AttemptLog.end` calls it."""
+        assert log.status is not None  # noqa: S101 - it has just ended
+        with self._turn:
+            fields = {"job": log.job_id, "attempt": log.attempt, "status": log.status}
+            self._segment.append("done", {**fields, "last_n": last.n, "last_crc": last.crc})
+            self._statuses[log.job_id] = log.status
+            self._open -= 1
+
+    def end(self, status: str | None = None, **fields: Any) -> Position:
+        """Write the run's last record and close its file.
+
+        Args:
+            status: `succeeded`, `failed` or `interrupted`; None: `failed` if any job did not
+                succeed, else `succeeded`.
+            fields: More to record, such as `duration_s`.
+
+        Raises:
+            RunStoreError: Attempts are still open.
+            RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for an attempt's log.
+
+        With durability `disk` the file is on the disk when it returns.
+        """
+        _refuse_reserved("", fields, _EVENTS_OF_THE_STORE)
+        with self._turn:
+            self._refuse_ended()
+            if self._open:
+                raise RunStoreError(f"{self._open} attempts of run {self.id} have not ended")
+            counts = Counter(self._statuses.values())
+            status = status or ("succeeded" if counts.total() == counts["succeeded"] else "failed")
+            if status not in RUN_END_STATUSES:
+                raise RecordError(f"a run cannot end {status!r}")
+            position = self._segment.append(
+                "end", {"status": status, "counts": dict(counts), **fields}
+            )
+            if self.durability == "disk":
+                self._segment.sync()
+            self._segment.close()
+            self._ended = True
+            self.receipt = str(position)
+            return position
+
+    def _refuse_ended(self) -> None:
+        if self._ended:
+            raise SegmentClosedError(self._segment.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            can_end = not self._ended and not self._open
+            if can_end and not isinstance(error, RunStoreError | OSError):
+                self.end(_ending(error)["status"] if error else None)
+        finally:
+            self._segment.close()
+
+
+def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
+    planned = {"id": job} if isinstance(job, str) else dict(job)
+    layout.job_name(planned["id"])
+    return planned
+
+
+def _refuse_twice(planned: list[dict[str, Any]]) -> None:
+    twice = [job_id for job_id, times in Counter(job["id"] for job in planned).items() if times > 1]
+    if twice:
+        raise RecordError(f"job {twice[0]!r} is planned twice")
+
+
+def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Cut the list of jobs so that each piece fits into a record."""
+    chunk: list[dict[str, Any]] = []
+    size = 0
+    for job in planned:
+        length = len(orjson.dumps(job))
+        if chunk and (len(chunk) == _CHUNK_JOBS or size + length > _CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(job)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _refuse_reserved(event: str, fields: Mapping[str, Any], events: frozenset[str]) -> None:
+    if event in events:
+        raise RecordError(f"{event!r} is written by the store itself")
+    if not RESERVED_FIELDS.isdisjoint(fields):
+        reserved = ", ".join(sorted(RESERVED_FIELDS & set(fields)))
+        raise RecordError(f"reserved field names: {reserved}")
+
+
+def _ending(error: BaseException | None) -> dict[str, Any]:
+    """How a context ends that nobody ended: by what left it."""
+    if error is None:
+        return {"status": "succeeded"}
+    interrupted = isinstance(error, KeyboardInterrupt)
+    return {
+        "status": "interrupted" if interrupted else "failed",
+        "error": f"{type(error).__name__}: {error}".rstrip(": "),
+    }

@@ -1,0 +1,278 @@
+"""Read one file of records and judge every line by its checksum, its number and the line before.
+
+The rules, each at its branch below: a line that is not what a writer wrote is `damaged` and costs
+that one record; a number left out is a `gap`; one that has passed is a `duplicate`; a record that
+does not follow the one before it is `chain`, and so is one after the `end` or after the position
+that the run's file vouches for; a file that stops short of that position is `truncated`. An
+unterminated beginning of a record at the end is a `torn-tail`, a whole one counts (`no-newline`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from runstore import files
+from runstore.record import MAX_LINE_BYTES, NO_PREVIOUS, Frame, Position, decode, read_frame
+from runstore.tail import is_torn_write
+
+_CHUNK_BYTES = 1 << 18
+
+
+class Line(NamedTuple):
+    """One line of a file, and what is to be said of it.
+
+    Attributes:
+        number: Which line, from 1.
+        offset: Where it starts, in bytes.
+        raw: Its bytes without the line feed; at most 1 MiB of them.
+        frame: Its frame when its own checksum holds, else None.
+        counts: Whether it is a record of this file: readers leave the others out.
+        code: The code of the finding, one of those of `verify`; None: nothing to say.
+        detail: The finding as a sentence.
+    """
+
+    number: int
+    offset: int
+    raw: bytes
+    frame: Frame | None
+    counts: bool
+    code: str | None = None
+    detail: str = ""
+
+
+class Scan:
+    """One pass over a file; iterate over it once, then read its attributes.
+
+    Memory is constant. The file is read as it is at the moment, so a live one may be longer a
+    moment later.
+
+    Attributes:
+        last: Where the last record that counts stands.
+        ended: Whether that record is an `end`.
+        incomplete: Whether a record is known to be missing, or may be.
+        size_bytes: How many bytes were read.
+        records: How many records count.
+    """
+
+    def __init__(self, path: str, witness: Position | None = None) -> None:
+        """Prepare to read a file.
+
+        Args:
+            path: The file.
+            witness: Where its last record stands, by what another file says; None: nobody says.
+        """
+        self.path = path
+        self.witness = witness
+        self.last: Position | None = None
+        self.ended = False
+        self.incomplete = False
+        self.size_bytes = 0
+        self.records = 0
+        self._next_n = 0
+        self._previous: str | None = NO_PREVIOUS
+        self._bad_lines = 0  # since the last record that counts
+        self._stranger: str | None = None  # the checksum of the last line that did not follow
+
+    def __iter__(self) -> Iterator[Line]:
+        """Give every line, damaged ones and the tail too, and last what is missing at the end.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        try:
+            yield from self._judged()
+        except files.NotAFileError:
+            self.incomplete = True
+            yield Line(1, 0, b"", None, False, "damaged", "is no regular file")
+
+    def _judged(self) -> Iterator[Line]:
+        end = (1, 0)
+        for number, text in enumerate(_lines(self.path), start=1):
+            self.size_bytes = text.offset + text.size
+            line = self._judge_tail(number, text) if text.is_tail else self._judge(number, text)
+            if line is None:
+                end = (number, text.offset)
+                break
+            end = (number + 1, self.size_bytes)
+            if line.code not in {None, "torn-tail", "no-newline"}:
+                self.incomplete = True
+            yield line
+        if self._is_cut_short():
+            self.incomplete = True
+            yield self._truncated(*end)
+
+    def _judge(self, number: int, text: _Text) -> Line:
+        """Judge one line that its line feed ended."""
+        frame = None if text.is_overlong else read_frame(text.raw)
+        if frame is None:
+            self._bad_lines += 1
+            return _line(number, text, None, "damaged", "is not what a writer wrote")
+        if self.ended:
+            return _line(number, text, frame, "chain", "stands after the end of the file's records")
+        if self.witness is not None and frame.n > self.witness.n:
+            return _line(number, text, frame, "chain", "stands after the last record vouched for")
+        if frame.n < self._next_n:
+            detail = f"has number {frame.n}, which has passed: {self._next_n} is next"
+            return _line(number, text, frame, "duplicate", detail)
+        if not self._follows(frame):
+            self._bad_lines += 1
+            self._stranger = frame.crc
+            return _line(number, text, frame, "chain", "does not follow the record before it")
+        return self._accept(number, text, frame)
+
+    def _follows(self, frame: Frame) -> bool:
+        """Tell whether a record can stand here, as far as what came before is known."""
+        if self.witness is not None and frame.n == self.witness.n and frame.crc != self.witness.crc:
+            return False
+        if frame.n == self._next_n and self._previous is not None:
+            return frame.prev == self._previous
+        # Records are missing before it, so its `prev` names one that is not there. Only what
+        # goes on from a line that was no record of this file is none either.
+        return frame.prev != self._stranger
+
+    def _accept(self, number: int, text: _Text, frame: Frame) -> Line:
+        missing = frame.n - self._next_n
+        is_gap = missing > 0 and self._bad_lines == 0
+        first, last = self._next_n, frame.n - 1
+        self._bad_lines = 0
+        self._stranger = None
+        self._next_n = frame.n + 1
+        self._previous = frame.crc
+        self.last = Position(frame.n, frame.crc)
+        self.ended = frame.event == b"end"
+        self.records += 1
+        line = Line(number, text.offset, text.raw, frame, True)
+        if frame.event == b"lost":
+            return self._step_over_lost(line)
+        if is_gap:
+            numbers = f"record {first} is" if missing == 1 else f"records {first} to {last} are"
+            return line._replace(code="gap", detail=f"{numbers} missing before it")
+        return line
+
+    def _step_over_lost(self, line: Line) -> Line:
+        """Go on after the records that a repair found missing."""
+        fields = decode(line.raw) or {}
+        first, last, was = fields.get("first"), fields.get("last"), fields.get("was")
+        self.records -= 1
+        if type(last) is not int or first != self._next_n - 1 or last < first:
+            detail = "is a lost record without its numbers"
+            return line._replace(counts=False, code="damaged", detail=detail)
+        self._next_n = last + 1
+        self._previous = was if isinstance(was, str) else None
+        self.last = Position(last, was if isinstance(was, str) else "")
+        self.incomplete = True
+        return line._replace(code="lost", detail=f"records {first} to {last} are lost")
+
+    def _judge_tail(self, number: int, text: _Text) -> Line | None:
+        """Judge what stands after the last line feed; None: it is where the file was cut."""
+        whole = self._judge(number, text) if not text.is_overlong and read_frame(text.raw) else None
+        if whole is not None:
+            if whole.code is None:
+                return whole._replace(code="no-newline", detail="is whole but has no line feed")
+            return whole
+        if self._is_torn_write(text):
+            if self._is_cut_short():
+                return None
+            return _line(number, text, None, "torn-tail", "is a write that was cut short")
+        self._bad_lines += 1
+        return _line(number, text, None, "damaged", "is neither a record nor a torn write")
+
+    def _is_torn_write(self, text: _Text) -> bool:
+        if self.ended or text.is_overlong:
+            return False
+        known = self._bad_lines == 0
+        return is_torn_write(
+            text.raw, self._next_n if known else None, self._previous if known else None
+        )
+
+    def _is_cut_short(self) -> bool:
+        """Tell whether the vouched-for position was not reached, and no damaged line can be it."""
+        if self.witness is None or self._bad_lines:
+            return False
+        return self.last is None or self.last.n < self.witness.n
+
+    def _truncated(self, number: int, offset: int) -> Line:
+        last = "no record" if self.last is None else f"record {self.last.n}"
+        expected = self.witness.n if self.witness else 0
+        detail = f"the file stops after {last}; the run's file vouches for record {expected}"
+        return Line(number, offset, b"", None, False, "truncated", detail)
+
+
+class _Text(NamedTuple):
+    """The bytes of one line, as far as they are kept."""
+
+    offset: int
+    raw: bytes
+    size: int
+    is_tail: bool = False
+    is_overlong: bool = False
+
+
+def _line(number: int, text: _Text, frame: Frame | None, code: str, detail: str) -> Line:
+    return Line(number, text.offset, text.raw, frame, False, code, detail)
+
+
+def _lines(path: str) -> Iterator[_Text]:
+    """Split a file at its line feeds; of a line over 1 MiB only the beginning is kept."""
+    kept = b""
+    dropped = 0
+    dropped_nul_only = True
+    offset = 0
+    for chunk in _chunks(path):
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            raw = kept + part
+            size = len(raw) + dropped + 1
+            yield _Text(offset, raw[:MAX_LINE_BYTES], size, is_overlong=dropped > 0)
+            offset += size
+            kept, dropped, dropped_nul_only = b"", 0, True
+        excess = rest[max(0, MAX_LINE_BYTES - len(kept)) :]
+        kept = (kept + rest)[:MAX_LINE_BYTES]
+        if excess:
+            dropped += len(excess)
+            dropped_nul_only = dropped_nul_only and not excess.strip(b"\0")
+    if kept:
+        # A power cut can leave any number of NUL bytes after the beginning of a record.
+        overlong = dropped > 0 and not dropped_nul_only
+        yield _Text(offset, kept, len(kept) + dropped, is_tail=True, is_overlong=overlong)
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    """Read a file piece by piece; one that fits into a piece is closed before it is looked at."""
+    descriptor = files.open_read(path)
+    try:
+        chunk = files.read(descriptor, _CHUNK_BYTES)
+        if len(chunk) == _CHUNK_BYTES:
+            while chunk:
+                yield chunk
+                chunk = files.read(descriptor, _CHUNK_BYTES)
+            return
+    finally:
+        files.close(descriptor)
+    if chunk:
+        yield chunk
+
+
+def peek(path: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Read only the first and the last record of a file, for lists of many.
+
+    Returns:
+        Both as parsed, each None when it is not whole; so is a last one of over 64 KiB.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    descriptor = files.open_read(path)
+    try:
+        head = files.read(descriptor, 1 << 16)
+        if b"\n" not in head:
+            head += files.read(descriptor, MAX_LINE_BYTES)
+        end = files.read_end(descriptor, 1 << 16)
+    finally:
+        files.close(descriptor)
+    return _whole(head.split(b"\n", 1)[0]), _whole(end.rstrip(b"\n").rsplit(b"\n", 1)[-1])
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    return decode(line) if read_frame(line) else None

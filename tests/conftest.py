@@ -1,0 +1,31 @@
+"""What every test gets: an environment of its own, and a check that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.leaks import nothing_left_behind
+
+# Each changes what the program does or how it prints, and is set on one machine and not on another.
+FOREIGN = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE")
+FOREIGN_PREFIXES = ("LORCHESTRA_", "GITHUB_")
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail the test that leaves a descriptor open or a thread running."""
+    with nothing_left_behind():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_environment(no_leaks: None) -> Iterator[None]:
+    """Take out of the environment what would make a test depend on who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name in FOREIGN or name.startswith(FOREIGN_PREFIXES):
+                patch.delenv(name)
+        yield
