@@ -48,6 +48,18 @@ class PipelineNotFoundError(LorchestraError, LookupError):
         return text
 
 
+class UnreadableFileError(LorchestraError):
+    """A pipeline or job file, or a folder of them, cannot be read; `path` names it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot read {self.path}: {self.reason}"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in a file: where it stands (line and column from 1) and what is wrong."""
@@ -62,7 +74,7 @@ class Problem:
 
 
 class PipelineSyntaxError(LorchestraError, ValueError):
-    """A pipeline or job file is wrong; `problems` lists every mistake found in it, in file order."""
+    """A pipeline or job file is wrong; `problems` lists every mistake found, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)

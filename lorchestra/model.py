@@ -152,5 +152,47 @@ class Pipeline:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: a value, never an exception.
+
+    Attributes:
+        status: `succeeded`, `failed` or `interrupted`.
+        exit_code: What the process exited with; None: it had none, or a signal ended it.
+        signal: The number of the signal that ended it, else None.
+        error: Why it did not succeed, as a sentence, else None.
+        output: What it left as output; None: nothing.
+        cpu_s: Processor time of the job's processes, in seconds, where the system tells it.
+        max_rss_kb: Largest resident size of one of them, in KiB, where the system tells it.
+        log_bytes: How much it printed.
+    """
+
+    status: str
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    output: Any = None
+    cpu_s: float | None = None
+    max_rss_kb: int | None = None
+    log_bytes: int | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job did what it was to do."""
+        return self.status == "succeeded"
+
+    def fields(self) -> dict[str, Any]:
+        """What the attempt's last record says of it, beside the status and the output."""
+        known = {
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "error": self.error,
+            "cpu_s": self.cpu_s,
+            "max_rss_kb": self.max_rss_kb,
+            "log_bytes": self.log_bytes,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+
 def _digest(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,10 +1,8 @@
-"""How values, paths and near misses are put into words for people."""
+"""How values and near misses are put into words for people."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 _QUOTED_LENGTH = 60
 _LONGEST_GUESS = 100
@@ -15,14 +13,6 @@ def quoted(text: str) -> str:
     if len(text) > _QUOTED_LENGTH:
         text = text[: _QUOTED_LENGTH - 3] + "..."
     return repr(text)
-
-
-def shown_path(path: Path) -> str:
-    """The path as its user knows it: relative to the working folder when below it, else whole."""
-    # It is elsewhere (ValueError), or the working folder has been removed (OSError).
-    with contextlib.suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd())
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def near(word: str, known: Iterable[str], at_most: int = 3) -> tuple[str, ...]:

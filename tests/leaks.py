@@ -11,34 +11,37 @@ from contextlib import contextmanager
 from pathlib import Path
 
 DESCRIPTORS = Path("/proc/self/fd")
-GRACE_S = 2.0
 
 
 @contextmanager
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(grace_s: float = 2.0) -> Iterator[None]:
     """Fail when the body leaves a descriptor open or a thread running.
 
+    Args:
+        grace_s: How long threads that were told to stop may take to end.
+
     Raises:
-        AssertionError: Something is still there after a grace of two seconds, in which threads
-            that were told to stop can end.
+        AssertionError: Something is still there after the grace; the message says what.
 
     Descriptors are seen only where the system lists them in `/proc`.
     """
-    descriptors, threads = open_descriptors(), set(threading.enumerate())
+    descriptors, threads = open_descriptors().keys(), set(threading.enumerate())
 
     def left_behind() -> list[str]:
+        now = open_descriptors()
         return [
-            *(f"descriptor {n}: {to}" for n, to in open_descriptors().items() if n not in descriptors),
-            *(f"thread: {thread}" for thread in threading.enumerate() if thread not in threads),
+            *(f"descriptor {n} of {now[n]}" for n in now.keys() - descriptors),
+            *(f"thread {thread}" for thread in set(threading.enumerate()) - threads),
         ]
 
     yield
     if left_behind():
         gc.collect()
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + grace_s
     while left_behind() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert left_behind() == []
+    if found := left_behind():
+        raise AssertionError(f"left behind: {', '.join(found)}")
 
 
 def open_descriptors() -> dict[int, str]:

@@ -18,7 +18,8 @@ needs_list_of_descriptors = pytest.mark.skipif(
 def test_a_descriptor_left_open_is_found() -> None:
     reader, writer = os.pipe()
     os.close(writer)
-    with pytest.raises(AssertionError, match=f"descriptor {writer}: "), nothing_left_behind():
+    named = pytest.raises(AssertionError, match=f"descriptor {writer} of pipe")
+    with named, nothing_left_behind(grace_s=0):
         leaked = os.dup(reader)
     os.close(leaked)
     os.close(reader)
@@ -26,8 +27,8 @@ def test_a_descriptor_left_open_is_found() -> None:
 
 def test_a_thread_left_running_is_found() -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=stop.wait, name="left-running")
-    with pytest.raises(AssertionError, match="left-running"), nothing_left_behind():
+    thread = threading.Thread(target=stop.wait, name="left-running", daemon=True)
+    with pytest.raises(AssertionError, match="left-running"), nothing_left_behind(grace_s=0):
         thread.start()
     stop.set()
     thread.join()
@@ -40,7 +41,7 @@ def test_a_thread_that_is_about_to_end_is_waited_for() -> None:
 
 def test_what_was_there_before_is_not_counted() -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=stop.wait)
+    thread = threading.Thread(target=stop.wait, daemon=True)
     thread.start()
     with nothing_left_behind():
         pass

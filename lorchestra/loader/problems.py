@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lorchestra.errors import PipelineSyntaxError, Problem
-from lorchestra.wording import did_you_mean, near, shown_path
+from lorchestra.paths import shown_path
+from lorchestra.wording import did_you_mean, near
 
 # Comparing each of many unknown names with each of many known ones would be quadratic: after so
 # many comparisons a file's mistakes get no more guesses.
@@ -26,6 +27,19 @@ class Place(Protocol):
         """The column, from 1, in characters."""
 
 
+PlaceT = TypeVar("PlaceT", bound=Place)
+ValueT = TypeVar("ValueT")
+
+
+class Mistake(Exception):  # noqa: N818 - not a failure: it becomes one of the problems
+    """Something is wrong at a place; whoever reads on from there notes it."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(place, message)
+        self.place = place
+        self.message = message
+
+
 class Problems:
     """The mistakes of one file."""
 
@@ -40,6 +54,16 @@ class Problems:
     def add(self, place: Place, message: str) -> None:
         """Note one more mistake."""
         self._found.append(Problem(self.path, place.line, place.column, message))
+
+    def check(
+        self, check: Callable[[PlaceT, str], ValueT], node: PlaceT, what: str
+    ) -> ValueT | None:
+        """The value that a check gives; None if it raised a mistake, which is noted."""
+        try:
+            return check(node, what)
+        except Mistake as mistake:
+            self.add(mistake.place, mistake.message)
+            return None
 
     def guess(self, word: str, known: Collection[str]) -> str:
         """The question that names what may have been meant, for the end of a message."""
@@ -65,12 +89,13 @@ class Report:
         self._files.append(problems)
         return problems
 
-    def raise_if_any(self) -> None:
-        """End the reading.
+    def settle(self, value: ValueT | None) -> ValueT:
+        """End the reading, and give what was read.
 
         Raises:
             PipelineSyntaxError: There was a mistake in one of the files.
         """
         found = [problem for problems in self._files for problem in problems.in_order()]
-        if found:
+        if found or value is None:
             raise PipelineSyntaxError(found)
+        return value

@@ -101,9 +101,7 @@ class NodeBuilder:
         self._check_tag(event, "str", node)
         self._add(node, size)
 
-    def _begin(
-        self, event: yaml.CollectionStartEvent, kind: str, node: ListNode | MapNode
-    ) -> None:
+    def _begin(self, event: yaml.CollectionStartEvent, kind: str, node: ListNode | MapNode) -> None:
         self._check_tag(event, kind, node)
         if event.anchor:
             self._anchors[event.anchor] = None
@@ -125,7 +123,7 @@ class NodeBuilder:
         line, column = _place(event)
         name = cast(str, event.anchor)
         if name not in self._anchors:
-            raise YamlError(line, column, f"*{name} stands for nothing: there is no &{name} above")
+            raise YamlError(line, column, f"there is no &{name} above for *{name}; put text in quotes")
         anchored = self._anchors[name]
         if anchored is None:
             raise YamlError(line, column, f"*{name} stands for a value that contains it")
@@ -170,7 +168,7 @@ class NodeBuilder:
         self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, kind: str, node: Node
     ) -> None:
         if event.tag not in {None, "!", _STANDARD + kind}:
-            tag = cast(str, event.tag).replace(_STANDARD, "!!")
+            tag = (event.tag or "").replace(_STANDARD, "!!")
             self._problems.add(node, f"the tag {quoted(tag)} is not supported; leave it out")
 
 
@@ -186,4 +184,3 @@ def _kind(event: yaml.ScalarEvent) -> Kind:
 
 def _is_blank(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.kind == "null" and not node.text
-

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 TOO_DEEP = "nested too deeply"
 
-_INDENTATION = "; check the indentation"
+_INDENTATION = "; check the indentation, and the quotes before it"
 _TAB = "a tab cannot indent YAML; use spaces"
 
 # A part of what the parser says, and what that means; libyaml and PyYAML's own parser differ in
@@ -27,6 +27,10 @@ _MEANINGS = (
     ("<block end>", "this does not go on with what begins in line {start}" + _INDENTATION),
     ("unknown escape character", "unknown escape after '\\': use single quotes, or '\\\\'"),
     ("tab character", _TAB),
+    ("node content", "expected a value here"),
+    ("comment or line break", "text after '|' or '>' begins on the next line"),
+    ("chomping or indentation", "text after '|' or '>' begins on the next line"),
+    ("document start", "nothing may follow the end of the document"),
     ("undefined tag handle", "tags are not supported"),
     ("maximum nesting depth", TOO_DEEP),
 )
@@ -35,6 +39,8 @@ _MEANINGS_AT_START = (
     ("could not find expected ':'", "expected 'key: value', but there is no ':' after this"),
     ("end of stream", "the quote that opens here is never closed"),
     ("document indicator", "the quote that opens here is never closed"),
+    ("document separator", "the quote that opens here is never closed"),
+    ("alphabetic or numeric character", "text cannot begin with '*' or '&'; put it in quotes"),
 )
 
 

@@ -1,1 +1,25 @@
-"""TODO"""
+"""What a user sees while a run goes on: events, and the handlers that show them."""
+
+from lorchestra.progress.events import (
+    Event,
+    Handler,
+    JobFinished,
+    JobNotRun,
+    JobStarted,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+)
+
+__all__ = [
+    "Event",
+    "Handler",
+    "JobFinished",
+    "JobNotRun",
+    "JobStarted",
+    "RunFinished",
+    "RunStarted",
+    "StageFinished",
+    "StageStarted",
+]

@@ -1,0 +1,175 @@
+"""One attempt of one job, from its first record to its last."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from lorchestra.call import child_command, run_call
+from lorchestra.context import CurrentJob, Identity, idempotency_key
+from lorchestra.model import Call, Command, Job, Outcome, Pipeline
+from lorchestra.output import OutputError, read_output
+from lorchestra.process import run_process, shell_command
+from lorchestra.signals import Interruptible
+from lorchestra.stop import Stop
+from runstore import AttemptLog, RecordError, Run, start_token
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all attempts of a run share.
+
+    Attributes:
+        pipeline: What runs.
+        run: Where it is recorded.
+        run_key: What its idempotency keys are made from.
+        stop: What can stop it.
+        env: The environment that jobs start from.
+        interruptible: Where the main thread may be interrupted.
+    """
+
+    pipeline: Pipeline
+    run: Run
+    run_key: str
+    stop: Stop
+    env: Mapping[str, str]
+    interruptible: Interruptible
+
+
+class JobAttempt:
+    """One attempt. Made, run and recorded by one thread; another may abandon it.
+
+    Attributes:
+        job: The job.
+        number: Which try, from 1.
+        log_path: Where what it prints goes.
+        duration_s: How long it took; 0 before it has ended.
+    """
+
+    def __init__(self, surroundings: Surroundings, job: Job) -> None:
+        """Record that the attempt begins.
+
+        Raises:
+            RunStoreError, OSError: That cannot be recorded.
+        """
+        self.job = job
+        self.duration_s = 0.0
+        self._around = surroundings
+        self._log: AttemptLog = surroundings.run.job(job.id)
+        self.number = self._log.attempt
+        self.log_path = self._log.log_path
+        self._began = time.monotonic()
+        key = idempotency_key(surroundings.pipeline.id, surroundings.run_key, job.id)
+        self._identity = Identity(surroundings.run.id, job.id, self.number, key)
+        self._current = CurrentJob(self._identity, self._log.append, self._is_cancelled)
+        self._is_settled = False
+        self._settling = threading.Lock()
+
+    @property
+    def is_in_thread(self) -> bool:
+        """Whether it is a function in a thread of this process, which nothing can stop."""
+        return isinstance(self.job.action, Call) and not self._needs_process
+
+    @property
+    def _needs_process(self) -> bool:
+        """Whether a call needs what a thread has not: an environment, a working folder."""
+        return bool(self.job.env) or self.job.cwd is not None
+
+    def run(self) -> Outcome | None:
+        """Run the job and record how it ended.
+
+        Returns:
+            How it ended; None: it was abandoned meanwhile, and is recorded already.
+
+        Raises:
+            RunStoreError, OSError: It cannot be recorded; the outcome is then not acknowledged.
+        """
+        log = self._log.create_log()
+        try:
+            outcome = self._execute(log)
+            outcome = replace(outcome, log_bytes=os.fstat(log).st_size)
+        finally:
+            os.close(log)
+        return self._settle(outcome)
+
+    def abandon(self) -> Outcome | None:
+        """Record as interrupted an attempt whose function cannot be stopped, and wait no more.
+
+        Returns:
+            How it ended; None: it has just ended by itself.
+        """
+        return self._settle(Outcome("interrupted", error="stopped with the run; it did not react"))
+
+    def _is_cancelled(self) -> bool:
+        return self._around.stop.requested
+
+    def _execute(self, log: int) -> Outcome:
+        action = self.job.action
+        if isinstance(action, Call):
+            return self._call(action, log)
+        argv = action.argv if isinstance(action, Command) else shell_command(action.line)
+        return self._process(argv, log)
+
+    def _call(self, call: Call, log: int) -> Outcome:
+        """Call in this thread, or in a Python of its own."""
+        if self._needs_process:
+            argv, task = child_command(call, self._around.pipeline.root)
+            return self._process(argv, log, orjson.dumps(task))
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        interruptible = self._around.interruptible if in_main_thread else None
+        return run_call(call, self._current, log, interruptible)
+
+    def _process(self, argv: Sequence[str] | str, log: int, text: bytes | None = None) -> Outcome:
+        environment = self._identity.environment(self._log.output_path)
+        outcome = run_process(
+            argv,
+            log=log,
+            env={**self._around.env, **self.job.env, **environment},
+            cwd=self._around.pipeline.root / (self.job.cwd or ""),
+            stop=self._around.stop,
+            on_start=self._record_process,
+            stdin_text=text,
+        )
+        try:
+            return replace(outcome, output=read_output(self._log.output_path))
+        except OutputError as error:
+            return (
+                replace(outcome, status="failed", error=str(error))
+                if outcome.succeeded
+                else outcome
+            )
+
+    def _record_process(self, pid: int) -> None:
+        """Record the process, so that one that outlives its run can be found."""
+        self._log.append("process", pid=pid, token=start_token(pid))
+
+    def _settle(self, outcome: Outcome) -> Outcome | None:
+        """Write the last records, unless another thread has."""
+        self._current.close()
+        with self._settling:
+            if self._is_settled:
+                return None
+            self._is_settled = True
+        with self._log:
+            outcome = self._record_output(outcome)
+            self.duration_s = round(time.monotonic() - self._began, 6)
+            self._log.end(outcome.status, duration_s=self.duration_s, **outcome.fields())
+        return outcome
+
+    def _record_output(self, outcome: Outcome) -> Outcome:
+        if outcome.output is None:
+            return outcome
+        try:
+            self._log.append("output", value=outcome.output)
+        except RecordError as error:
+            return _failed(outcome, f"its output cannot be recorded: {error}")
+        return outcome
+
+
+def _failed(outcome: Outcome, reason: str) -> Outcome:
+    return replace(outcome, status="failed", error=reason, output=None)

@@ -1,0 +1,116 @@
+"""Settings of a project: `lorchestra.toml`, or `[tool.lorchestra]` in `pyproject.toml`.
+
+    store = "~/runs"      # where run records are kept; by default `.lorchestra` in the project
+
+The folder that holds the file is the project folder. With both files in one folder,
+`lorchestra.toml` counts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorchestra.errors import ConfigError
+from lorchestra.paths import absolute, shown_path
+from lorchestra.wording import did_you_mean, near, quoted
+
+OWN_FILE = "lorchestra.toml"
+SHARED_FILE = "pyproject.toml"
+
+_KEYS = ("store",)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a project sets for all its pipelines.
+
+    Attributes:
+        root: The project folder, absolute.
+        store: The folder of the run records, absolute; None: nothing is said.
+        source: The file that says so; None: there is none.
+    """
+
+    root: Path
+    store: Path | None = None
+    source: Path | None = None
+
+
+def find_root(start: Path) -> Path:
+    """The project folder: the nearest one with settings at or above `start`, else `start`.
+
+    Raises:
+        ConfigError: A `pyproject.toml` on the way speaks of lorchestra and cannot be read.
+    """
+    start = absolute(start)
+    for folder in (start, *start.parents):
+        if os.path.isfile(folder / OWN_FILE) or _shared_settings(folder) is not None:
+            return folder
+    return start
+
+
+def load_config(root: Path) -> Config:
+    """Read the settings of a project folder.
+
+    Args:
+        root: The folder; only the files that stand in it count.
+
+    Raises:
+        ConfigError: The file is not TOML, or a setting is unknown or of the wrong type.
+    """
+    root = absolute(root)
+    if os.path.isfile(own := root / OWN_FILE):
+        return _config(root, own, _parsed(own, _read(own)))
+    if (settings := _shared_settings(root)) is not None:
+        return _config(root, root / SHARED_FILE, settings)
+    return Config(root)
+
+
+def _shared_settings(folder: Path) -> Any:
+    """The table `[tool.lorchestra]` of a folder's pyproject.toml, or what stands in its place."""
+    path = folder / SHARED_FILE
+    # Most files that are looked at on the way up are not ours: they are not parsed.
+    if not os.path.isfile(path) or b"lorchestra" not in (data := _read(path)):
+        return None
+    tool = _parsed(path, data).get("tool")
+    return tool.get("lorchestra") if isinstance(tool, dict) else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}") from None
+
+
+def _parsed(path: Path, data: bytes) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise _error(path, "not valid UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise _error(path, f"not valid TOML: {error}") from None
+
+
+def _config(root: Path, source: Path, settings: Any) -> Config:
+    if not isinstance(settings, dict):
+        raise _error(source, "tool.lorchestra must be a table")
+    for name in settings:
+        if name not in _KEYS:
+            raise _error(source, f"unknown key {quoted(name)}{did_you_mean(near(name, _KEYS))}")
+    store = settings.get("store")
+    return Config(root, None if store is None else _folder(root, source, store), source)
+
+
+def _folder(root: Path, source: Path, store: Any) -> Path:
+    if not isinstance(store, str) or not store.strip() or "\0" in store:
+        raise _error(source, f"store must be the path of a folder, not {store!r}")
+    return absolute(root / os.path.expanduser(store))
+
+
+def _error(path: Path, reason: str) -> ConfigError:
+    return ConfigError(shown_path(path), reason)

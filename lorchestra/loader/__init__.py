@@ -1,0 +1,12 @@
+"""From YAML files to pipelines: finding them, reading them, and telling all mistakes at once.
+
+The way of a file: its bytes become text (`yamltext`), the text events of the YAML parser
+(`yamlfile`), the events nodes that know where they stand (`yamlbuild`, `nodes`), and the nodes
+jobs, stages and a pipeline (`jobs`, `stages`, `pipelines`), each value checked (`values`,
+`fields`). `files` and `finding` know which files there are, `loading` joins it all.
+"""
+
+from lorchestra.loader.finding import find_pipeline, find_pipelines
+from lorchestra.loader.loading import load_job_files, load_pipeline
+
+__all__ = ["find_pipeline", "find_pipelines", "load_job_files", "load_pipeline"]

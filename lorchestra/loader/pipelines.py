@@ -1,0 +1,66 @@
+"""From what a pipeline file holds to a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorchestra.loader import values
+from lorchestra.loader.fields import Fields
+from lorchestra.loader.files import name_of
+from lorchestra.loader.jobs import id_mistake, read_job
+from lorchestra.loader.nodes import Node
+from lorchestra.loader.problems import Problems
+from lorchestra.loader.stages import JobLibrary, StageReader
+from lorchestra.model import Job, Pipeline
+from lorchestra.wording import quoted
+
+PIPELINE_KEYS = ("pipeline_id", "description", "stop_on_failure", "stages", "jobs")
+
+
+def read_pipeline(
+    document: Node, source: Path, root: Path, problems: Problems, library: JobLibrary
+) -> Pipeline | None:
+    """Read a pipeline.
+
+    Args:
+        document: What its file holds.
+        source: The file.
+        root: The project folder.
+        problems: Where mistakes are noted.
+        library: Where the jobs are found that the file does not define.
+
+    Returns:
+        The pipeline, without what is mistaken in it; None if nothing of it can be read.
+    """
+    node = problems.check(values.mapping, document, "a pipeline file")
+    if node is None:
+        return None
+    fields = Fields(node, PIPELINE_KEYS, problems)
+    name = _pipeline_id(fields, source)
+    description = fields.read("description", values.text)
+    stop_on_failure = fields.read("stop_on_failure", values.flag)
+    defined = _defined(fields, source)
+    listed = fields.need("stages", values.listing, "a pipeline")
+    stages = StageReader(source, problems, defined, library).read(listed) if listed else ()
+    return Pipeline(name or "", stages, root, description or "", bool(stop_on_failure), source)
+
+
+def _pipeline_id(fields: Fields, source: Path) -> str | None:
+    if "pipeline_id" in fields:
+        return fields.read("pipeline_id", values.label)
+    name = name_of(source)
+    if mistake := values.label_mistake(name):
+        wrong = f"without pipeline_id the name of the file counts, and it {mistake}"
+        fields.problems.add(fields.node, wrong)
+    return name
+
+
+def _defined(fields: Fields, source: Path) -> dict[str, Job | None]:
+    node = fields.read("jobs", values.mapping)
+    jobs: dict[str, Job | None] = {}
+    for name, (key, value) in node.entries.items() if node else ():
+        if mistake := id_mistake(name):
+            fields.problems.add(key, mistake)
+        body = fields.problems.check(values.mapping, value, f"job {quoted(name)}")
+        jobs[name] = read_job(body, name, fields.problems, source) if body else None
+    return jobs

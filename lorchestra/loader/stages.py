@@ -1,0 +1,140 @@
+"""From the list of stages to stages with their jobs, each of which is used once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from lorchestra.loader import values
+from lorchestra.loader.fields import Fields
+from lorchestra.loader.jobs import job_id, read_job
+from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, described
+from lorchestra.loader.problems import Place, Problems
+from lorchestra.model import Job, Stage
+from lorchestra.wording import quoted
+
+STAGE_KEYS = ("name", "jobs", "max_workers", "stop_on_failure", "description")
+
+T = TypeVar("T")
+
+
+class JobLibrary(Protocol):
+    """Where the jobs are found that the pipeline's own file does not define."""
+
+    def ids(self) -> Collection[str]:
+        """The ids of all jobs there."""
+
+    def job(self, name: str) -> Job | None:
+        """The job with one of these ids; None if it is mistaken, which has been noted."""
+
+
+class StageReader:
+    """Reads the stages of one pipeline file.
+
+    Args:
+        source: The file.
+        problems: Where its mistakes are noted.
+        defined: The jobs that the file defines under `jobs`; None for a mistaken one.
+        library: Where the other jobs are found.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        problems: Problems,
+        defined: Mapping[str, Job | None],
+        library: JobLibrary,
+    ) -> None:
+        self._source = source
+        self._problems = problems
+        self._defined = defined
+        self._library = library
+        self._stage_lines: dict[str, int] = {}
+        self._job_lines: dict[str, int] = {}
+        self._undefined: list[ScalarNode] = []
+
+    def read(self, node: ListNode) -> tuple[Stage, ...]:
+        """The stages, without those that are mistaken."""
+        if not node.items:
+            self._problems.add(node, "a pipeline needs at least one stage")
+        stages = _without_none(map(self._stage, node.items))
+        self._tell_undefined()
+        return stages
+
+    def _stage(self, item: Node) -> Stage | None:
+        node = self._problems.check(values.mapping, item, "a stage")
+        if node is None:
+            return None
+        fields = Fields(node, STAGE_KEYS, self._problems)
+        name = fields.need("name", values.label, "a stage")
+        if name is not None:
+            self._is_first(self._stage_lines, name, node.entries["name"].value, "stage")
+        fields.read("description", values.text)
+        max_workers = fields.read("max_workers", values.workers)
+        stop_on_failure = fields.read("stop_on_failure", values.flag)
+        return Stage(name or "", self._jobs(fields), max_workers, stop_on_failure)
+
+    def _jobs(self, fields: Fields) -> tuple[Job, ...]:
+        node = fields.need("jobs", values.listing, "a stage")
+        if node is None:
+            return ()
+        if not node.items:
+            self._problems.add(node, "a stage needs at least one job")
+        return _without_none(map(self._job, node.items))
+
+    def _job(self, item: Node) -> Job | None:
+        match item:
+            case MapNode():
+                return self._inline_job(item)
+            case ScalarNode(kind="text"):
+                return self._named_job(item)
+        wrong = f"a job must be the id of one or a mapping, not {described(item)}"
+        self._problems.add(item, wrong)
+        return None
+
+    def _inline_job(self, node: MapNode) -> Job | None:
+        name = None
+        if entry := node.entries.get("id"):
+            name = self._new_id(entry.value)
+        else:
+            self._problems.add(node, "a job in a stage needs 'id'")
+        return read_job(node, name, self._problems, self._source, id_key="id")
+
+    def _named_job(self, node: ScalarNode) -> Job | None:
+        name = self._new_id(node)
+        if name is None:
+            return None
+        if name in self._defined:
+            return self._defined[name]
+        if name in self._library.ids():
+            return self._library.job(name)
+        self._undefined.append(node)
+        return None
+
+    def _new_id(self, node: Node) -> str | None:
+        """The job id; None, and a mistake, if it is none or has been used already."""
+        name = self._problems.check(job_id, node, "id")
+        is_new = name is not None and self._is_first(self._job_lines, name, node, "job")
+        return name if is_new else None
+
+    def _is_first(self, lines: dict[str, int], name: str, place: Place, what: str) -> bool:
+        if first := lines.get(name):
+            self._problems.add(place, f"duplicate {what} {quoted(name)} (first in line {first})")
+            return False
+        lines[name] = place.line
+        return True
+
+    def _tell_undefined(self) -> None:
+        if not self._undefined:
+            return
+        known = {*self._defined, *self._job_lines, *self._library.ids()}
+        known -= {node.text for node in self._undefined}
+        for node in self._undefined:
+            guess = self._problems.guess(node.text, known)
+            where = "neither under jobs nor in the jobs folder"
+            self._problems.add(node, f"job {quoted(node.text)} is not defined, {where}{guess}")
+
+
+def _without_none(found: Iterable[T | None]) -> tuple[T, ...]:
+    return tuple(value for value in found if value is not None)

@@ -1,0 +1,47 @@
+"""What a job leaves as its output: a JSON object in the file that it was told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+MAX_OUTPUT_BYTES = 1_000_000
+
+
+class OutputError(ValueError):
+    """The job left something that is no output; the text says what."""
+
+
+def read_output(path: str) -> Any:
+    """Read what a job left; None: nothing, or an empty file.
+
+    Raises:
+        OutputError: It is longer than 1,000,000 bytes or no JSON object.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_OUTPUT_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"its output cannot be read: {error.strerror}") from None
+    if not content.strip():
+        return None
+    if len(content) > MAX_OUTPUT_BYTES:
+        raise OutputError(f"its output is longer than {MAX_OUTPUT_BYTES} bytes")
+    try:
+        output = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise OutputError(f"its output is not JSON: {error}") from None
+    if not isinstance(output, dict):
+        raise OutputError(f"its output is a JSON {_kind(output)}, not an object")
+    return output
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = {str: "string", list: "array", int: "number", float: "number"}
+    return kinds.get(type(value), "null")

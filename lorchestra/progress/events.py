@@ -1,0 +1,87 @@
+"""The events of a run, in the order in which they happen.
+
+Handlers are called one at a time, from the thread that runs the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lorchestra.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run has been recorded; nothing of it has started."""
+
+    run_id: str
+    pipeline_id: str
+    stages: int
+    jobs: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage begins, with so many workers."""
+
+    stage: str
+    jobs: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """An attempt of a job begins."""
+
+    stage: str
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """An attempt of a job has ended and is recorded."""
+
+    stage: str
+    job_id: str
+    attempt: int
+    outcome: Outcome
+    duration_s: float
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobNotRun:
+    """A job will not run, and why."""
+
+    stage: str
+    job_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """All jobs of a stage have ended, or will not run."""
+
+    stage: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run has ended and its record is complete."""
+
+    run_id: str
+    status: str
+    counts: Mapping[str, int]
+    duration_s: float
+    receipt: str
+
+
+Event = (
+    RunStarted | StageStarted | JobStarted | JobFinished | JobNotRun | StageFinished | RunFinished
+)
+Handler = Callable[[Event], object]

@@ -1,0 +1,180 @@
+"""Run a pipeline: the loop that joins plan, attempts, progress and record.
+
+Every decision is in `plan`, every process in `process`, every fact in the record. With one worker
+the jobs run in this thread in the order written: the plain loop that this replaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import lorchestra
+from lorchestra.attempt import Surroundings
+from lorchestra.call import importing_from
+from lorchestra.capture import captured
+from lorchestra.model import Call, Job, Pipeline, Stage
+from lorchestra.plan import Options, workers_for
+from lorchestra.progress import (
+    Event,
+    Handler,
+    JobFinished,
+    JobNotRun,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+)
+from lorchestra.signals import Interruptible, stop_on_signals
+from lorchestra.stage import StageRun
+from lorchestra.stop import Stop
+from runstore import Run, RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        run_id: Its id in the store, where everything else stands.
+        status: `succeeded`, `failed` or `interrupted`.
+        receipt: What proves later that the record was not rolled back.
+        signal: The number of the signal that interrupted it, else None.
+    """
+
+    run_id: str
+    status: str
+    receipt: str
+    signal: int | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every job succeeded."""
+        return self.status == "succeeded"
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    store: RunStore,
+    options: Options | None = None,
+    *,
+    handlers: Iterable[Handler] = (),
+) -> RunResult:
+    """Run a pipeline to its end.
+
+    Args:
+        pipeline: What to run.
+        store: Where it is recorded.
+        options: How, where that is not as the pipeline says.
+        handlers: Called with every event, one at a time, from this thread. One that raises is
+            reported on stderr and does not stop the run.
+
+    Returns:
+        How it ended. A job that fails is no exception.
+
+    Raises:
+        RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
+            nothing more was started, and nothing is reported as recorded that is not.
+
+    In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
+    """
+    stop, interruptible = Stop(), Interruptible()
+    with contextlib.ExitStack() as stack:
+        if any(isinstance(job.action, Call) for job in pipeline.jobs):
+            stack.enter_context(importing_from(pipeline.root))
+            stack.enter_context(captured())
+        stack.enter_context(stop_on_signals(stop, interruptible))
+        run = stack.enter_context(_create_run(pipeline, store, options or Options()))
+        around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
+        return _PipelineRun(around, options or Options(), handlers).run(store.path)
+
+
+def _create_run(pipeline: Pipeline, store: RunStore, options: Options) -> Run:
+    planned = [
+        {"id": job.id, "stage": stage.name, "sha256": job.sha256()}
+        for stage in pipeline.stages
+        for job in stage.jobs
+    ]
+    return store.create_run(
+        pipeline=pipeline.id,
+        jobs=planned,
+        sha256=pipeline.sha256(),
+        params={},
+        max_workers=options.max_workers,
+        versions={"lorchestra": lorchestra.__version__},
+    )
+
+
+class _PipelineRun:
+    """One run: its stages, one after another."""
+
+    def __init__(self, around: Surroundings, options: Options, handlers: Iterable[Handler]) -> None:
+        self._around = around
+        self._options = options
+        self._handlers = list(handlers)
+        self._counts: Counter[str] = Counter()
+
+    def run(self, store_path: str) -> RunResult:
+        began = time.monotonic()
+        run, pipeline, stop = self._around.run, self._around.pipeline, self._around.stop
+        self._emit(
+            RunStarted(run.id, pipeline.id, len(pipeline.stages), len(pipeline.jobs), store_path)
+        )
+        halted_by: str | None = None
+        for stage in pipeline.stages:
+            if halted_by is None:
+                halted_by = self._run_stage(stage)
+            else:
+                self._not_run(stage, stage.jobs, "skipped", halted_by)
+        status = self._status()
+        duration_s = round(time.monotonic() - began, 6)
+        receipt = str(run.end(status, duration_s=duration_s))
+        self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
+        return RunResult(run.id, status, receipt, stop.signal)
+
+    def _status(self) -> str:
+        if self._around.stop.requested and self._counts.total() != self._counts["succeeded"]:
+            return "interrupted"
+        return "succeeded" if self._counts.total() == self._counts["succeeded"] else "failed"
+
+    def _run_stage(self, stage: Stage) -> str | None:
+        """Run one stage; gives why no later one may run, or None."""
+        run, workers = self._around.run, workers_for(stage, self._options.max_workers)
+        run.append("stage_begin", stage=stage.name, workers=workers)
+        self._emit(StageStarted(stage.name, len(stage.jobs), workers))
+        stop_on_failure = self._options.stops(self._around.pipeline, stage)
+        stage_run = StageRun(self._around, stage, stop_on_failure=stop_on_failure)
+        stage_run.run(workers, self._hear)
+        self._not_run(stage, stage_run.queue.rest(), "cancelled", stage_run.queue.halted_by or "")
+        run.append("stage_end", stage=stage.name, counts=dict(stage_run.counts))
+        self._emit(StageFinished(stage.name, dict(stage_run.counts)))
+        return stage_run.queue.halted_by
+
+    def _not_run(self, stage: Stage, jobs: Iterable[Job], status: str, reason: str) -> None:
+        for job in jobs:
+            self._around.run.not_run(job.id, status, reason)
+            self._hear(JobNotRun(stage.name, job.id, status, reason))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, JobFinished):
+            self._counts[event.outcome.status] += 1
+        elif isinstance(event, JobNotRun):
+            self._counts[event.status] += 1
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        for handler in list(self._handlers):
+            try:
+                handler(event)
+            except Exception as error:  # noqa: BLE001 - whatever it raises, the run goes on
+                self._handlers.remove(handler)
+                print(  # noqa: T201
+                    f"lorchestra: a progress handler raised {type(error).__name__}: {error}; "
+                    "the run goes on without it",
+                    file=sys.stderr,
+                )

@@ -1,0 +1,102 @@
+"""Ctrl-C and SIGTERM become a request to stop, whatever the main thread is doing.
+
+A handler in Python runs between two instructions of the main thread, which may hold the very lock
+that it needs. So the handlers do nothing; the interpreter writes the signal's number into a socket
+(`signal.set_wakeup_fd`), and a thread that waits there does the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from lorchestra.stop import GRACE_S, Stop
+
+# Windows has SIGBREAK (Ctrl-Break) besides.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+_NO_SIGNAL = b"\0"
+
+
+class Interruptible:
+    """Marks that the main thread is inside a function of the user, where Ctrl-C is to raise.
+
+    Everywhere else an exception out of nowhere could tear a record.
+    """
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt in the user's function; elsewhere do nothing."""
+        if self.inside:
+            self.inside = False
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stop_on_signals(
+    stop: Stop, interruptible: Interruptible, *, grace_s: float = GRACE_S
+) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop a run, while the context lasts.
+
+    Outside the main thread, where Python gives no signals, it does nothing.
+
+    Args:
+        stop: What is told.
+        interruptible: Where the main thread may be interrupted.
+        grace_s: Seconds from the first signal until what still runs is killed; a second signal
+            does that at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    handlers = {number: signal.signal(number, interruptible.on_signal) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(
+        target=_watch, args=(receiver, stop, grace_s), name="lorchestra-signals", daemon=True
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sender.setblocking(True)
+        sender.sendall(_NO_SIGNAL)
+        watcher.join()
+        sender.close()
+        receiver.close()
+
+
+def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:
+    """Pass signals on until the context ends."""
+    kill_at: float | None = None
+    while True:
+        timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
+        ready, _, _ = select.select([receiver], [], [], timeout)
+        if not ready:
+            stop.force()
+            kill_at = None
+            continue
+        for number in receiver.recv(64):
+            if number == _NO_SIGNAL[0]:
+                return
+            if number not in SIGNALS:
+                continue
+            if stop.requested:
+                stop.force()
+                kill_at = None
+            else:
+                stop.request(number)
+                kill_at = time.monotonic() + grace_s
