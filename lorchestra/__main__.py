@@ -1,1 +1,24 @@
 """Where the command line starts; `python -m lorchestra` is the same program."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code.
+
+    The version is told before anything else is imported.
+    """
+    if sys.argv[1:] == ["--version"]:
+        from lorchestra import __version__
+
+        print(f"lorchestra {__version__}")  # noqa: T201 - before click is imported
+        return
+    from lorchestra.cli import run
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

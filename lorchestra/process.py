@@ -17,13 +17,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lorchestra.model import Outcome
 from lorchestra.stop import Stop
 
+if TYPE_CHECKING:
+    import psutil
+
 _IS_WINDOWS = sys.platform == "win32"
-_GROUP_POLL_S = 0.02
+_GROUP_POLL_S = 0.05
 
 
 class Usage(NamedTuple):
@@ -135,18 +138,27 @@ class ChildProcess:
 
     def _wait_for_group(self) -> None:
         """Let what the stopped process started finish its own clean-up, until it is killed."""
-        while not self._is_killed and _group_exists(self.pid):
+        while not self._is_killed and _is_group_at_work(self.pid):
             time.sleep(_GROUP_POLL_S)
 
 
-def _group_exists(leader: int) -> bool:
-    try:
-        os.killpg(leader, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_group_at_work(leader: int) -> bool:
+    """Tell whether a process of the group still runs; one that nobody has reaped does not."""
+    import psutil
+
+    def is_member(pid: int) -> bool:
+        try:
+            return os.getpgid(pid) == leader and _has_not_ended(psutil.Process(pid))
+        except (OSError, psutil.Error):
+            return False
+
+    return any(map(is_member, psutil.pids()))
+
+
+def _has_not_ended(process: psutil.Process) -> bool:
+    import psutil
+
+    return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 def _own_peak_kb() -> int:

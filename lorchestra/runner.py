@@ -45,12 +45,14 @@ class RunResult:
         status: `succeeded`, `failed` or `interrupted`.
         receipt: What proves later that the record was not rolled back.
         signal: The number of the signal that interrupted it, else None.
+        hung: Whether functions that did not react to the stop are still in their threads.
     """
 
     run_id: str
     status: str
     receipt: str
     signal: int | None
+    hung: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -118,6 +120,7 @@ class _PipelineRun:
         self._options = options
         self._handlers = list(handlers)
         self._counts: Counter[str] = Counter()
+        self._hung = False
 
     def run(self, store_path: str) -> RunResult:
         began = time.monotonic()
@@ -135,7 +138,7 @@ class _PipelineRun:
         duration_s = round(time.monotonic() - began, 6)
         receipt = str(run.end(status, duration_s=duration_s))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
-        return RunResult(run.id, status, receipt, stop.signal)
+        return RunResult(run.id, status, receipt, stop.signal, self._hung)
 
     def _status(self) -> str:
         if self._around.stop.requested and self._counts.total() != self._counts["succeeded"]:
@@ -150,6 +153,7 @@ class _PipelineRun:
         stop_on_failure = self._options.stops(self._around.pipeline, stage)
         stage_run = StageRun(self._around, stage, stop_on_failure=stop_on_failure)
         stage_run.run(workers, self._hear)
+        self._hung = self._hung or stage_run.hung
         self._not_run(stage, stage_run.queue.rest(), "cancelled", stage_run.queue.halted_by or "")
         run.append("stage_end", stage=stage.name, counts=dict(stage_run.counts))
         self._emit(StageFinished(stage.name, dict(stage_run.counts)))

@@ -18,11 +18,13 @@ class StageRun:
     Attributes:
         queue: The jobs that have not started, and why they will not.
         counts: How many jobs ended how.
+        hung: Whether functions are still in their threads that did not react to a stop.
     """
 
     def __init__(self, around: Surroundings, stage: Stage, *, stop_on_failure: bool) -> None:
         self.queue = StageQueue(stage.jobs, stop_on_failure=stop_on_failure)
         self.counts: Counter[str] = Counter()
+        self.hung = False
         self._around = around
         self._stage = stage
         self._turn = threading.Lock()
@@ -97,5 +99,6 @@ class StageRun:
             outcome = attempt.abandon() if attempt.is_in_thread else None
             if outcome is not None:
                 hung.add(worker)
+                self.hung = True
                 self._finish(attempt, outcome, hear)
         return hung

@@ -19,6 +19,7 @@ from runstore.errors import (
     SegmentClosedError,
     SegmentPoisonedError,
     StoreFormatError,
+    StoreNotFoundError,
 )
 from runstore.liveness import Owner, start_token
 from runstore.merge import Attempt, Job
@@ -50,5 +51,6 @@ __all__ = [
     "SegmentClosedError",
     "SegmentPoisonedError",
     "StoreFormatError",
+    "StoreNotFoundError",
     "start_token",
 ]

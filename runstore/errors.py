@@ -35,6 +35,17 @@ class RunNotFoundError(RunStoreError, LookupError):
         return f"no run {self.run_id!r} in the store {self.store}"
 
 
+class StoreNotFoundError(RunStoreError, LookupError):
+    """There is no store at the path; the first run makes one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: there is no store; the first run makes one"
+
+
 class StoreFormatError(RunStoreError):
     """The path is not a store that this version can read.
 

@@ -74,7 +74,10 @@ def sync_folder(path: str) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        if sys.platform == "darwin":
+            sync_file(descriptor)
+        else:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -82,13 +85,15 @@ def sync_folder(path: str) -> None:
 class FolderSync:
     """Syncs one folder for many files made in it, with no more syncs than needed.
 
-    Threads that made a file at about the same time share one sync. Thread-safe.
+    Threads that made a file at about the same time share one sync. Thread-safe. A failed sync is
+    final: the system may have dropped the entries, and another sync would not tell.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._made = 0
         self._synced = 0
+        self._failed = False
         self._turn = threading.Lock()
 
     def made(self) -> int:
@@ -98,12 +103,20 @@ class FolderSync:
             return self._made
 
     def sync(self, ticket: int) -> None:
-        """Return when the entry of that ticket is on the disk."""
+        """Return when the entry of that ticket is on the disk.
+
+        Raises:
+            OSError: The sync failed, or an earlier one of this folder did.
+        """
         with self._turn:
-            if self._synced < ticket:
-                covered = self._made
-                sync_folder(self._path)
-                self._synced = covered
+            if self._synced >= ticket:
+                return
+            if self._failed:
+                raise OSError(errno.EIO, "an earlier sync of the folder failed", self._path)
+            self._failed = True
+            sync_folder(self._path)
+            self._failed = False
+            self._synced = self._made
 
 
 def make_folder(path: str) -> None:
@@ -121,7 +134,8 @@ def make_folders(path: str, *, sync: bool) -> None:
     if os.path.isdir(path):
         return
     above = os.path.dirname(path)
-    make_folders(above, sync=sync)
+    if above != path:  # it is its own parent at a root that is not there, such as a drive
+        make_folders(above, sync=sync)
     with contextlib.suppress(FileExistsError):
         make_folder(path)
     if sync:
@@ -185,14 +199,18 @@ def open_read(path: str) -> int:
 
 
 def read(descriptor: int, size: int) -> bytes:
-    """Read up to `size` bytes from where the descriptor stands; none at the end of the file."""
-    return os.read(descriptor, size)
+    """Read `size` bytes from where the descriptor stands; fewer only where the file ends."""
+    data = b""
+    # A single read may give less than there is, on a network file system for one.
+    while len(data) < size and (more := os.read(descriptor, size - len(data))):
+        data += more
+    return data
 
 
 def read_end(descriptor: int, size: int) -> bytes:
     """Read up to the last `size` bytes of a file."""
     os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - size), os.SEEK_SET)
-    return os.read(descriptor, size)
+    return read(descriptor, size)
 
 
 def close(descriptor: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from runstore import files, layout
 from runstore.layout import AttemptKey
 from runstore.liveness import Owner, owner_in
+from runstore.merge import attempt_named
 from runstore.record import Position, decode
 from runstore.scan import Line, Scan
 
@@ -24,9 +25,16 @@ OnLine = Callable[[str, Line, dict[str, Any] | None], None]
 
 @dataclass(slots=True)
 class Expected:
-    """An attempt that the run's file names: its job's exact id, and its last record, once done."""
+    """An attempt that the run's file names.
+
+    Attributes:
+        job_id: Its job's exact id.
+        has_start: Whether a `start` names it; without one, a `done` does.
+        witness: Where its last record stands, once it is done.
+    """
 
     job_id: str
+    has_start: bool = False
     witness: Position | None = None
 
 
@@ -46,6 +54,8 @@ class Inventory:
         incomplete: Whether records of its own files are known to be missing.
         foreign: Its own files that belong to another run, or are of a newer format, and the code.
         last: Where the last record of each own file stands, by segment.
+        witnesses: Where each own file ends by what the one after it says, by segment.
+        size_bytes: How many bytes its own files have.
     """
 
     folder: str
@@ -59,6 +69,8 @@ class Inventory:
     incomplete: bool = False
     foreign: dict[int, str] = field(default_factory=dict)
     last: dict[int, Position] = field(default_factory=dict)
+    witnesses: dict[int, Position] = field(default_factory=dict)
+    size_bytes: int = 0
 
     @property
     def owner(self) -> Owner | None:
@@ -66,9 +78,11 @@ class Inventory:
         return owner_in(self.begin) if self.begin else None
 
     @property
-    def unannounced(self) -> list[AttemptKey]:
-        """Attempts that are there although no record of the run's own files names them."""
-        return [key for key in self.found if key not in self.expected]
+    def without_start(self) -> list[AttemptKey]:
+        """Attempts that are there although no `start` is left that names them."""
+        return [
+            key for key in self.found if not (key in self.expected and self.expected[key].has_start)
+        ]
 
     @property
     def may_be_unannounced(self) -> bool:
@@ -89,25 +103,55 @@ def take_inventory(folder: str, run_id: str, on_line: OnLine | None = None) -> I
         OSError: A file cannot be read.
     """
     inventory = Inventory(folder, run_id)
-    in_folder = files.names(folder)
-    inventory.segments = sorted(filter(None, map(layout.parse_run_file, in_folder)))
-    witnesses = _witnesses(inventory)
-    for segment in inventory.segments:
-        _read_run_file(inventory, segment, witnesses.get(segment), on_line)
-    _list_attempts(inventory, in_folder)
-    return inventory
+    while True:
+        in_folder = files.names(folder)
+        segments = run_files_in(in_folder)
+        _read_run_files(inventory, segments, on_line)
+        _list_attempts(inventory, in_folder)
+        # An own file that was made in between can name attempts that were listed.
+        if segments == run_files_in(files.names(folder)):
+            return inventory
 
 
-def _witnesses(inventory: Inventory) -> dict[int, Position]:
-    """Where each own file ends, by the `begin` of the one after it."""
-    found = {}
-    for segment in inventory.segments[1:]:
-        first = next(iter(Scan(f"{inventory.folder}/{layout.run_file(segment)}")), None)
-        fields = decode(first.raw) if first is not None and first.counts else None
-        witness = position_in(fields or {})
-        if witness is not None:
-            found[segment - 1] = witness
-    return found
+def run_files_in(names: list[str]) -> list[int]:
+    """The numbers of a run's own files among the names in its folder, in order."""
+    return sorted(filter(None, map(layout.parse_run_file, names)))
+
+
+def record_in(line: Line) -> dict[str, Any] | None:
+    """The fields of a line that counts; None: it does not, or it is no record all the same.
+
+    A checksum holds for whatever another program wrote: text that is no JSON, or a name that
+    stands there twice, of which the parser takes the last.
+    """
+    fields = decode(line.raw) if line.counts else None
+    if fields is None or line.frame is None:
+        return None
+    fits = fields["n"] == line.frame.n and type(fields["at"]) is type(fields["event"]) is str
+    return fields if fits else None
+
+
+def _read_run_files(inventory: Inventory, segments: list[int], on_line: OnLine | None) -> None:
+    """Read those of the run's own files that have not been read yet."""
+    unread = [segment for segment in segments if segment not in inventory.segments]
+    inventory.segments = segments
+    if segments != list(range(1, len(segments) + 1)):
+        inventory.incomplete = True
+    for segment in unread:
+        _find_witness(inventory, segment)
+    for segment in unread:
+        _read_run_file(inventory, segment, on_line)
+
+
+def _find_witness(inventory: Inventory, segment: int) -> None:
+    """Take from an own file's `begin` where the one before it ends."""
+    first = next(iter(Scan(f"{inventory.folder}/{layout.run_file(segment)}")), None)
+    fields = record_in(first) if first is not None else None
+    if fields is None or _misfit(fields, inventory.run_id, segment) is not None:
+        return
+    witness = position_in(fields)
+    if witness is not None:
+        inventory.witnesses[segment - 1] = witness
 
 
 def position_in(fields: dict[str, Any]) -> Position | None:
@@ -116,45 +160,47 @@ def position_in(fields: dict[str, Any]) -> Position | None:
     return Position(n, crc) if type(n) is int and isinstance(crc, str) else None
 
 
-def _read_run_file(
-    inventory: Inventory, segment: int, witness: Position | None, on_line: OnLine | None
-) -> None:
+def _read_run_file(inventory: Inventory, segment: int, on_line: OnLine | None) -> None:
     path = f"{inventory.folder}/{layout.run_file(segment)}"
-    scan = Scan(path, witness)
+    scan = Scan(path, inventory.witnesses.get(segment))
     inventory.begin = None
     for line in scan:
-        fields = decode(line.raw) if line.counts else None
+        fields = record_in(line)
         if fields is not None:
             _take_note(inventory, segment, fields)
         if on_line is not None:
             on_line(path, line, None if segment in inventory.foreign else fields)
-    inventory.ended = scan.ended
+    inventory.ended = scan.ended and segment not in inventory.foreign
     inventory.incomplete = inventory.incomplete or scan.incomplete
+    inventory.size_bytes += scan.size_bytes
     if scan.last is not None:
         inventory.last[segment] = scan.last
 
 
 def _take_note(inventory: Inventory, segment: int, fields: dict[str, Any]) -> None:
     """Take from a record of the run's own file what it says of files."""
-    event = fields["event"]
     if fields["n"] == 0:
-        code = _misfit(fields, event, inventory.run_id, segment)
+        code = _misfit(fields, inventory.run_id, segment)
         if code is not None:
             inventory.foreign[segment] = code
             inventory.incomplete = True
-        inventory.begin = fields
-    if segment in inventory.foreign or event not in {"start", "done"}:
+        else:
+            inventory.begin = fields
+    named = attempt_named(fields) if fields["event"] in {"start", "done"} else None
+    if named is None or segment in inventory.foreign:
         return
-    job_id, attempt = fields.get("job"), fields.get("attempt")
-    if layout.is_job_id(job_id) and type(attempt) is int:
-        key = AttemptKey(layout.job_name(job_id), attempt)
-        expected = inventory.expected.setdefault(key, Expected(job_id))
-        if event == "done":
-            expected.witness = position_in(fields)
+    job_id, attempt = named
+    key = AttemptKey(layout.job_name(job_id), attempt)
+    expected = inventory.expected.setdefault(key, Expected(job_id))
+    if fields["event"] == "start":
+        expected.has_start = True
+    else:
+        expected.witness = position_in(fields)
 
 
-def _misfit(fields: dict[str, Any], event: str, run_id: str, segment: int) -> str | None:
+def _misfit(fields: dict[str, Any], run_id: str, segment: int) -> str | None:
     """The code of a run's own file that does not belong where it stands; None: it does."""
+    event = fields["event"]
     if event == "begin" and fields.get("format") != FORMAT:
         return "bad-version"
     fits = event == "begin" and fields.get("run") == run_id and fields.get("segment") == segment
@@ -162,6 +208,7 @@ def _misfit(fields: dict[str, Any], event: str, run_id: str, segment: int) -> st
 
 
 def _list_attempts(inventory: Inventory, in_folder: list[str]) -> None:
+    inventory.found, inventory.strays = [], []
     for name in in_folder:
         is_known_folder = name in layout.RUN_FOLDERS and files.is_folder(
             f"{inventory.folder}/{name}"
@@ -178,12 +225,16 @@ def _list_attempts(inventory: Inventory, in_folder: list[str]) -> None:
     inventory.strays = [name for name in inventory.strays if not name.endswith(kept)]
 
 
-def attempt_misfit(inventory: Inventory, key: AttemptKey, first: dict[str, Any]) -> str | None:
-    """Hold an attempt's first record against the path of its file.
+def attempt_misfit(inventory: Inventory, key: AttemptKey, line: Line) -> str | None:
+    """Hold the first record of an attempt's file against the path.
 
     Returns:
-        The code of what is wrong, `wrong-file` or `bad-version`; None: it belongs there.
+        The code of what is wrong, `wrong-file` or `bad-version`; None: it belongs there, or the
+        line is not the first record.
     """
+    if not line.counts or line.frame is None or line.frame.n != 0:
+        return None
+    first = record_in(line) or {"event": ""}
     if first["event"] == "lost":
         return None
     if first["event"] == "begin" and first.get("format") != FORMAT:

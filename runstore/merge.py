@@ -6,11 +6,12 @@ has ended or was killed; whether its process still runs is the only thing told f
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from runstore import layout
 
 Record = dict[str, Any]
 
@@ -100,7 +101,6 @@ class Fold:
     def __init__(self) -> None:
         self._state = RunState()
         self._attempts: dict[tuple[str, int], Attempt] = {}
-        self._settled: set[tuple[str, int]] = set()
         self._of_run: dict[str, Callable[[Record], None]] = {
             "begin": self._run_begins,
             "planned": self._plan,
@@ -123,14 +123,11 @@ class Fold:
             attempt: The job and attempt whose file it is from; None: the run's own file.
         """
         event = record["event"]
-        # A record whose checksum holds can still lack what its event must have, if another program
-        # wrote it. It says nothing then; `verify --strict` names it.
-        with contextlib.suppress(KeyError, TypeError, AttributeError):
-            if attempt is None:
-                if event in self._of_run:
-                    self._of_run[event](record)
-            elif event in self._of_attempt:
-                self._of_attempt[event](self._attempt(*attempt), record)
+        if attempt is None:
+            if event in self._of_run:
+                self._of_run[event](record)
+        elif event in self._of_attempt:
+            self._of_attempt[event](self._attempt(*attempt), record)
 
     def result(self, *, alive: bool) -> RunState:
         """Give the state. Call it once, after the last record.
@@ -141,7 +138,7 @@ class Fold:
         """
         state = self._state
         if state.end:
-            state.status = _word(state.end.get("status"), RUN_END_STATUSES, "failed")
+            state.status = status_in(state.end, RUN_END_STATUSES, "failed")
         else:
             state.status = RUNNING if alive else CRASHED
         for job in state.jobs.values():
@@ -157,29 +154,37 @@ class Fold:
             job.status = job.attempts[-1].status
 
     def _run_begins(self, record: Record) -> None:
-        """A run begins, or is resumed: then what its last end said no longer holds."""
+        """A run begins, or is resumed: then what its last end left undone is planned again."""
         state = self._state
         if state.started is None:
             state.started = record["at"]
-        state.pipeline = record.get("pipeline", state.pipeline)
+        state.pipeline = _of_kind(record.get("pipeline"), str) or state.pipeline
         state.begin, state.end, state.ended = record, {}, None
+        for job in state.jobs.values():
+            job.status, job.reason = PLANNED, None
 
     def _plan(self, record: Record) -> None:
-        for planned in record.get("jobs", ()):
-            self._job(planned["id"]).stage = planned.get("stage")
+        for planned in _of_kind(record.get("jobs"), list) or []:
+            job_id = planned.get("id") if isinstance(planned, dict) else None
+            if layout.is_job_id(job_id):
+                self._job(job_id).stage = _of_kind(planned.get("stage"), str)
 
     def _start(self, record: Record) -> None:
-        self._attempt(record["job"], record["attempt"])
+        named = attempt_named(record)
+        if named is not None:
+            self._attempt(*named)
 
     def _done(self, record: Record) -> None:
-        key = record["job"], record["attempt"]
-        self._attempt(*key).status = _word(record.get("status"), ATTEMPT_STATUSES, CRASHED)
-        self._settled.add(key)
+        named = attempt_named(record)
+        if named is not None:
+            self._attempt(*named).status = status_in(record, ATTEMPT_STATUSES, CRASHED)
 
     def _not_run(self, record: Record) -> None:
-        job = self._job(record["job"])
-        job.status = _word(record.get("status"), NOT_RUN_STATUSES, "skipped")
-        job.reason = record.get("reason")
+        job_id = record.get("job")
+        if layout.is_job_id(job_id):
+            job = self._job(job_id)
+            job.status = status_in(record, NOT_RUN_STATUSES, "skipped")
+            job.reason = _of_kind(record.get("reason"), str)
 
     def _run_ends(self, record: Record) -> None:
         self._state.end, self._state.ended = record, record["at"]
@@ -188,7 +193,7 @@ class Fold:
         attempt.started = record["at"]
         job = self._job(record["job"])
         if job.stage is None:
-            job.stage = record.get("stage")
+            job.stage = _of_kind(record.get("stage"), str)
 
     def _output(self, attempt: Attempt, record: Record) -> None:
         attempt.output = record.get("value")
@@ -196,12 +201,12 @@ class Fold:
     def _attempt_ends(self, attempt: Attempt, record: Record) -> None:
         attempt.ended = record["at"]
         attempt.end = record
-        attempt.exit_code = record.get("exit_code")
-        attempt.signal = record.get("signal")
-        attempt.error = record.get("error")
-        attempt.duration_s = record.get("duration_s")
+        attempt.exit_code = _of_kind(record.get("exit_code"), int)
+        attempt.signal = _of_kind(record.get("signal"), int)
+        attempt.error = _of_kind(record.get("error"), str)
+        attempt.duration_s = _of_kind(record.get("duration_s"), float, int)
         if attempt.status == RUNNING:
-            attempt.status = _word(record.get("status"), ATTEMPT_STATUSES, CRASHED)
+            attempt.status = status_in(record, ATTEMPT_STATUSES, CRASHED)
 
     def _job(self, job_id: str) -> Job:
         job = self._state.jobs.get(job_id)
@@ -218,15 +223,33 @@ class Fold:
         return attempt
 
 
-def _word(value: object, allowed: frozenset[str], otherwise: str) -> str:
-    """A status word as a record gives it; a word that this version does not know counts as bad."""
-    return value if isinstance(value, str) and value in allowed else otherwise
+# A record whose checksum holds can still lack what its event must have, or have it in another form,
+# if another program wrote it. It says nothing then.
+
+
+def attempt_named(record: Record) -> tuple[str, int] | None:
+    """The job and attempt that a `start` or `done` speaks of; None: it names none."""
+    job_id, number = record.get("job"), record.get("attempt")
+    if layout.is_job_id(job_id) and type(number) is int and number > 0:
+        return job_id, number
+    return None
+
+
+def status_in(record: Record, allowed: frozenset[str], otherwise: str) -> str:
+    """The status that a record gives; a word that this version does not know counts as bad."""
+    status = record.get("status")
+    return status if isinstance(status, str) and status in allowed else otherwise
+
+
+def _of_kind(value: Any, *kinds: type) -> Any:
+    """A value that is of one of these types, else None."""
+    return value if type(value) in kinds else None
 
 
 def merge(
     run: Iterable[Record],
     attempts: dict[tuple[str, int], Callable[[], Iterable[Record]]],
-    unannounced: Iterable[tuple[str, int]] = (),
+    without_start: Iterable[tuple[str, int]] = (),
 ) -> Iterator[Record]:
     """Merge a run's files by `at`, each in its own order even where its clock stepped back.
 
@@ -236,7 +259,7 @@ def merge(
     Args:
         run: The records of the run's own files, in order.
         attempts: How to read each attempt's file.
-        unannounced: Attempts that no `start` names, because it was lost.
+        without_start: Attempts that no `start` names, because it was lost.
     """
     heap: list[tuple[str, int, Record, Iterator[Record]]] = []
 
@@ -250,7 +273,7 @@ def merge(
     # Of records of one microsecond the run's own comes last: `done` follows the attempt's `end`.
     last_order = len(waiting)
     enter(run, last_order)
-    for key in unannounced:
+    for key in without_start:
         enter(waiting.pop(key)(), len(waiting))
     while heap:
         _, order, record, records = heap[0]
@@ -260,7 +283,8 @@ def merge(
         else:
             heapq.heapreplace(heap, (following["at"], order, following, records))
         if order == last_order and record["event"] == "start":
-            source = waiting.pop((record["job"], record["attempt"]), None)
+            named = attempt_named(record)
+            source = waiting.pop(named, None) if named else None
             if source is not None:
                 enter(source(), len(waiting))
         yield record

@@ -10,18 +10,21 @@ import platform
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import orjson
-
 from runstore import files, layout
-from runstore.errors import RecordError, RunStoreError, SegmentClosedError
+from runstore.errors import (
+    RecordError,
+    RunStoreError,
+    SegmentClosedError,
+    SegmentPoisonedError,
+)
 from runstore.inventory import FORMAT
 from runstore.liveness import this_process
 from runstore.merge import ATTEMPT_STATUSES, NOT_RUN_STATUSES, RUN_END_STATUSES
-from runstore.record import RESERVED_FIELDS, Position
+from runstore.record import NO_PREVIOUS, RESERVED_FIELDS, Position, encode
 from runstore.segment import SegmentWriter
 
 Durability = Literal["disk", "os"]
@@ -30,6 +33,7 @@ _EVENTS_OF_THE_STORE = frozenset({"begin", "end", "lost"})
 _EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run"}
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 1 << 19
+_MAX_ERROR = 10_000
 
 
 class AttemptLog:
@@ -57,9 +61,13 @@ class AttemptLog:
         self._segment = SegmentWriter(f"{run.path}/{layout.attempt_file(name, attempt)}")
         self._ticket = run.jobs_folder.made()
         self._began = time.monotonic()
-        self._segment.append("begin", fields)
+        try:
+            self._segment.append("begin", fields)
+        except BaseException:
+            self._segment.close()
+            raise
 
-    def append(self, event: str, **fields: Any) -> Position:
+    def append(self, event: str, /, **fields: Any) -> Position:
         """Append one record to the attempt's file.
 
         Args:
@@ -134,8 +142,12 @@ class AttemptLog:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self.status is None and not isinstance(error, RunStoreError | OSError):
+            if self.status is None:
                 self.end(**_ending(error))
+        except SegmentPoisonedError:
+            # Then the error that leaves the context tells more: what failed at first.
+            if error is None:
+                raise
         finally:
             self._segment.close()
 
@@ -169,45 +181,51 @@ class Run:
         self.durability = durability
         self.receipt: str | None = None
         self.jobs_folder = files.FolderSync(f"{self.path}/{layout.JOBS}")
+        self._owner = this_process().fields()
         planned = [_planned_job(job) for job in jobs]
         _refuse_twice(planned)
+        begin, chunks = self._first_record(pipeline, fields), list(_chunks(planned))
         for folder in (self.path, f"{self.path}/{layout.JOBS}", f"{self.path}/{layout.LOGS}"):
             files.make_folder(folder)
         self._turn = threading.Lock()
-        self._owner = this_process().fields()
         self._attempts: Counter[str] = Counter()
         self._statuses: dict[str, str] = {job["id"]: "planned" for job in planned}
         self._stages = {job["id"]: job["stage"] for job in planned if "stage" in job}
         self._open = 0
         self._ended = False
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(1)}")
-        self._begin(store, pipeline, planned, fields)
+        try:
+            self._begin(store, begin, chunks)
+        except BaseException:
+            self._segment.close()
+            raise
+
+    def _first_record(self, pipeline: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the fields of the run's `begin`; refuse them before anything is on the disk."""
+        own = {
+            "format": FORMAT,
+            "run": self.id,
+            "segment": 1,
+            "pipeline": pipeline,
+            "python": platform.python_version(),
+            **self._owner,
+        }
+        _refuse_names(fields, RESERVED_FIELDS | own.keys())
+        begin = {**own, **fields}
+        encode(0, NO_PREVIOUS, "begin", begin)
+        return begin
 
     def _begin(
-        self,
-        store: str,
-        pipeline: str,
-        planned: list[dict[str, Any]],
-        fields: Mapping[str, Any],
+        self, store: str, begin: dict[str, Any], planned: list[list[dict[str, Any]]]
     ) -> None:
-        self._segment.append(
-            "begin",
-            {
-                "format": FORMAT,
-                "run": self.id,
-                "segment": 1,
-                "pipeline": pipeline,
-                **fields,
-                "python": platform.python_version(),
-                **self._owner,
-            },
-        )
-        for chunk in _chunks(planned):
+        self._segment.append("begin", begin)
+        for chunk in planned:
             self._segment.append("planned", {"jobs": chunk})
         if self.durability == "disk":
             self._segment.sync()
-            files.sync_folder(self.path)
-            files.sync_folder(f"{store}/{layout.RUNS}")
+            # The store's own folder too: who made it may not have come to that, or had no need to.
+            for folder in (self.path, f"{store}/{layout.RUNS}", store):
+                files.sync_folder(folder)
 
     def job(self, job_id: str, *, stage: str | None = None) -> AttemptLog:
         """Begin the next attempt of a job.
@@ -226,6 +244,15 @@ class Run:
         Any thread may call it.
         """
         layout.job_name(job_id)
+        begin = {
+            "format": FORMAT,
+            "run": self.id,
+            "job": job_id,
+            "attempt": 1,
+            "stage": stage if stage is not None else self._stages.get(job_id),
+            **self._owner,
+        }
+        encode(0, NO_PREVIOUS, "begin", begin)  # what is refused leaves no `start` behind
         with self._turn:
             self._refuse_ended()
             attempt = self._attempts[job_id] + 1
@@ -233,17 +260,9 @@ class Run:
             self._attempts[job_id] = attempt
             self._statuses[job_id] = "running"
             self._open += 1
-        begin = {
-            "format": FORMAT,
-            "run": self.id,
-            "job": job_id,
-            "attempt": attempt,
-            "stage": stage if stage is not None else self._stages.get(job_id),
-            **self._owner,
-        }
-        return AttemptLog(self, job_id, attempt, begin)
+        return AttemptLog(self, job_id, attempt, {**begin, "attempt": attempt})
 
-    def append(self, event: str, **fields: Any) -> Position:
+    def append(self, event: str, /, **fields: Any) -> Position:
         """Append one record to the run's own file, such as `stage_begin`. Any thread may call it.
 
         Raises:
@@ -258,6 +277,7 @@ class Run:
         """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence."""
         if status not in NOT_RUN_STATUSES:
             raise RecordError(f"a job that does not run is cancelled or skipped, not {status!r}")
+        layout.job_name(job_id)
         with self._turn:
             self._refuse_ended()
             fields = {"job": job_id, "status": status, "reason": reason}
@@ -321,16 +341,21 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            can_end = not self._ended and not self._open
-            if can_end and not isinstance(error, RunStoreError | OSError):
+            if not self._ended and not self._open:
                 self.end(_ending(error)["status"] if error else None)
+        except SegmentPoisonedError:
+            if error is None:
+                raise
         finally:
             self._segment.close()
 
 
 def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
     planned = {"id": job} if isinstance(job, str) else dict(job)
-    layout.job_name(planned["id"])
+    job_id = planned.get("id")
+    if not isinstance(job_id, str):
+        raise RecordError(f"a planned job has an id, a text, not {job_id!r}")
+    layout.job_name(job_id)
     return planned
 
 
@@ -345,7 +370,7 @@ def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     chunk: list[dict[str, Any]] = []
     size = 0
     for job in planned:
-        length = len(orjson.dumps(job))
+        length = len(encode(0, NO_PREVIOUS, "planned", {"jobs": [job]})[0])
         if chunk and (len(chunk) == _CHUNK_JOBS or size + length > _CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -358,9 +383,13 @@ def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def _refuse_reserved(event: str, fields: Mapping[str, Any], events: frozenset[str]) -> None:
     if event in events:
         raise RecordError(f"{event!r} is written by the store itself")
-    if not RESERVED_FIELDS.isdisjoint(fields):
-        reserved = ", ".join(sorted(RESERVED_FIELDS & set(fields)))
-        raise RecordError(f"reserved field names: {reserved}")
+    _refuse_names(fields, RESERVED_FIELDS)
+
+
+def _refuse_names(fields: Mapping[str, Any], reserved: Set[str]) -> None:
+    refused = reserved & fields.keys()
+    if refused:
+        raise RecordError(f"reserved field names: {', '.join(sorted(refused))}")
 
 
 def _ending(error: BaseException | None) -> dict[str, Any]:
@@ -368,7 +397,9 @@ def _ending(error: BaseException | None) -> dict[str, Any]:
     if error is None:
         return {"status": "succeeded"}
     interrupted = isinstance(error, KeyboardInterrupt)
+    text = f"{type(error).__name__}: {error}".rstrip(": ")[:_MAX_ERROR]
     return {
         "status": "interrupted" if interrupted else "failed",
-        "error": f"{type(error).__name__}: {error}".rstrip(": "),
+        # The name of a file, say, can hold surrogates, which no record takes.
+        "error": text.encode(errors="backslashreplace").decode(),
     }

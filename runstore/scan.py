@@ -2,9 +2,10 @@
 
 The rules, each at its branch below: a line that is not what a writer wrote is `damaged` and costs
 that one record; a number left out is a `gap`; one that has passed is a `duplicate`; a record that
-does not follow the one before it is `chain`, and so is one after the `end` or after the position
-that the run's file vouches for; a file that stops short of that position is `truncated`. An
-unterminated beginning of a record at the end is a `torn-tail`, a whole one counts (`no-newline`).
+does not follow the one before it is `chain`, and so is one that stands too early, one after the
+`end`, and one after the position that the run's file vouches for; a file that stops short of that
+position is `truncated`. An unterminated beginning of a record at the end is a `torn-tail`, a whole
+one counts (`no-newline`).
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Scan:
         self.size_bytes = 0
         self.records = 0
         self._next_n = 0
-        self._previous: str | None = NO_PREVIOUS
+        self._previous = NO_PREVIOUS
         self._bad_lines = 0  # since the last record that counts
         self._stranger: str | None = None  # the checksum of the last line that did not follow
 
@@ -88,9 +89,12 @@ class Scan:
 
     def _judged(self) -> Iterator[Line]:
         end = (1, 0)
-        for number, text in enumerate(_lines(self.path), start=1):
+        for number, (text, after) in enumerate(_with_next(_lines(self.path)), start=1):
             self.size_bytes = text.offset + text.size
-            line = self._judge_tail(number, text) if text.is_tail else self._judge(number, text)
+            if text.is_tail:
+                line = self._judge_tail(number, text)
+            else:
+                line = self._judge(number, text, after)
             if line is None:
                 end = (number, text.offset)
                 break
@@ -102,16 +106,14 @@ class Scan:
             self.incomplete = True
             yield self._truncated(*end)
 
-    def _judge(self, number: int, text: _Text) -> Line:
-        """Judge one line that its line feed ended."""
+    def _judge(self, number: int, text: _Text, after: _Text | None = None) -> Line:
+        """Judge one line that its line feed ended; `after` is the one after it."""
         frame = None if text.is_overlong else read_frame(text.raw)
         if frame is None:
             self._bad_lines += 1
             return _line(number, text, None, "damaged", "is not what a writer wrote")
-        if self.ended:
-            return _line(number, text, frame, "chain", "stands after the end of the file's records")
-        if self.witness is not None and frame.n > self.witness.n:
-            return _line(number, text, frame, "chain", "stands after the last record vouched for")
+        if self.ended or (self.witness is not None and frame.n > self.witness.n):
+            return _line(number, text, frame, "chain", "stands after the file's last record")
         if frame.n < self._next_n:
             detail = f"has number {frame.n}, which has passed: {self._next_n} is next"
             return _line(number, text, frame, "duplicate", detail)
@@ -119,17 +121,35 @@ class Scan:
             self._bad_lines += 1
             self._stranger = frame.crc
             return _line(number, text, frame, "chain", "does not follow the record before it")
+        if frame.n > self._next_n and after is not None and self._is_too_early(frame, after):
+            self._bad_lines += 1
+            return _line(number, text, frame, "chain", "stands before a record that comes first")
         return self._accept(number, text, frame)
 
     def _follows(self, frame: Frame) -> bool:
         """Tell whether a record can stand here, as far as what came before is known."""
-        if self.witness is not None and frame.n == self.witness.n and frame.crc != self.witness.crc:
+        # A lost record has a checksum of its own; what it says was there is held against it later.
+        if frame.event != b"lost" and self._contradicts_witness(frame.n, frame.crc):
             return False
-        if frame.n == self._next_n and self._previous is not None:
+        if frame.n == self._next_n:
             return frame.prev == self._previous
         # Records are missing before it, so its `prev` names one that is not there. Only what
         # goes on from a line that was no record of this file is none either.
         return frame.prev != self._stranger
+
+    def _contradicts_witness(self, n: int, crc: str) -> bool:
+        return self.witness is not None and n >= self.witness.n and (n, crc) != self.witness
+
+    def _is_too_early(self, frame: Frame, after: _Text) -> bool:
+        """Tell whether the next line is one of those that a record would skip.
+
+        Nothing shows whether a record with others missing before it belongs to this file. Taken on
+        its word, one line of another file, with a later number, would cost all up to that number.
+        """
+        following = read_frame(after.raw)
+        if following is None or following.crc == frame.crc:
+            return False
+        return self._next_n <= following.n <= frame.n and self._follows(following)
 
     def _accept(self, number: int, text: _Text, frame: Frame) -> Line:
         missing = frame.n - self._next_n
@@ -143,26 +163,23 @@ class Scan:
         self.ended = frame.event == b"end"
         self.records += 1
         line = Line(number, text.offset, text.raw, frame, True)
-        if frame.event == b"lost":
-            return self._step_over_lost(line)
         if is_gap:
             numbers = f"record {first} is" if missing == 1 else f"records {first} to {last} are"
-            return line._replace(code="gap", detail=f"{numbers} missing before it")
-        return line
+            line = line._replace(code="gap", detail=f"{numbers} missing before it")
+        return self._step_over_lost(line, frame.n) if frame.event == b"lost" else line
 
-    def _step_over_lost(self, line: Line) -> Line:
+    def _step_over_lost(self, line: Line, n: int) -> Line:
         """Go on after the records that a repair found missing."""
-        fields = decode(line.raw) or {}
-        first, last, was = fields.get("first"), fields.get("last"), fields.get("was")
         self.records -= 1
-        if type(last) is not int or first != self._next_n - 1 or last < first:
-            detail = "is a lost record without its numbers"
+        last = _last_lost(decode(line.raw) or {}, n)
+        if last is None or self._contradicts_witness(*last):
+            detail = "is a lost record that does not fit here"
             return line._replace(counts=False, code="damaged", detail=detail)
-        self._next_n = last + 1
-        self._previous = was if isinstance(was, str) else None
-        self.last = Position(last, was if isinstance(was, str) else "")
-        self.incomplete = True
-        return line._replace(code="lost", detail=f"records {first} to {last} are lost")
+        self.last = last
+        self._next_n, self._previous = last.n + 1, last.crc
+        if line.code is None:
+            line = line._replace(code="lost", detail=f"records {n} to {last.n} are lost")
+        return line
 
     def _judge_tail(self, number: int, text: _Text) -> Line | None:
         """Judge what stands after the last line feed; None: it is where the file was cut."""
@@ -213,6 +230,23 @@ def _line(number: int, text: _Text, frame: Frame | None, code: str, detail: str)
     return Line(number, text.offset, text.raw, frame, False, code, detail)
 
 
+def _last_lost(fields: dict[str, Any], n: int) -> Position | None:
+    """Where the last of the records stood that a lost record, the `n`th, stands for."""
+    first, last, was = fields.get("first"), fields.get("last"), fields.get("was")
+    if type(last) is int and isinstance(was, str) and first == n <= last:
+        return Position(last, was)
+    return None
+
+
+def _with_next(lines: Iterator[_Text]) -> Iterator[tuple[_Text, _Text | None]]:
+    """Give every line together with the one after it."""
+    line = next(lines, None)
+    while line is not None:
+        after = next(lines, None)
+        yield line, after
+        line = after
+
+
 def _lines(path: str) -> Iterator[_Text]:
     """Split a file at its line feeds; of a line over 1 MiB only the beginning is kept."""
     kept = b""
@@ -243,11 +277,9 @@ def _chunks(path: str) -> Iterator[bytes]:
     descriptor = files.open_read(path)
     try:
         chunk = files.read(descriptor, _CHUNK_BYTES)
-        if len(chunk) == _CHUNK_BYTES:
-            while chunk:
-                yield chunk
-                chunk = files.read(descriptor, _CHUNK_BYTES)
-            return
+        while len(chunk) == _CHUNK_BYTES:
+            yield chunk
+            chunk = files.read(descriptor, _CHUNK_BYTES)
     finally:
         files.close(descriptor)
     if chunk:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from runstore import files, layout
-from runstore.errors import StoreFormatError
+from runstore.errors import StoreNotFoundError
 from runstore.run import Durability, Run
 from runstore.storefile import check_store, create_store
 from runstore.verify import Report, verify
@@ -36,7 +36,7 @@ class RunStore:
             raise ValueError(f"durability is 'disk' or 'os', not {durability!r}")
         self.path = files.absolute(path)
         self.durability: Durability = durability
-        self._is_there = check_store(self.path)
+        check_store(self.path)
 
     def create_run(
         self,
@@ -60,7 +60,6 @@ class RunStore:
         durability `disk`, all of that is on the disk before the first job.
         """
         create_store(self.path, sync=self.durability == "disk")
-        self._is_there = True
         return Run(self.path, self.durability, pipeline, jobs, fields)
 
     def runs(self) -> Iterator[RunSummary]:
@@ -107,10 +106,10 @@ class RunStore:
 
         Raises:
             RunNotFoundError: There is no run of this id.
-            StoreFormatError: There is no store.
+            StoreNotFoundError: There is no store.
             OSError: A file cannot be read.
         """
         if not check_store(self.path):
-            raise StoreFormatError(self.path, "is not there", "a store that a run has made")
+            raise StoreNotFoundError(self.path)
         run_ids = [run_id] if isinstance(run_id, str) else run_id
         return verify(self.path, run_ids, receipt=receipt, strict=strict, on_run=on_run)

@@ -41,19 +41,20 @@ def check_store(store: str) -> bool:
         StoreFormatError: What is there is no store, or one of a newer version.
         OSError: It cannot be read.
     """
-    path = f"{store}/{layout.STORE_FILE}"
     if not files.exists(store):
         return False
     if not files.is_folder(files.resolved(store)):
         raise StoreFormatError(store, "is a file, not a folder", _SUPPORTED)
-    if not files.exists(path):
-        foreign = [name for name in files.names(store) if not _is_own(name)]
-        if foreign:
-            found = f"is a folder of something else (it has {foreign[0]!r} and no store.json)"
-            raise StoreFormatError(store, found, _SUPPORTED)
-        return False
-    _refuse_other_version(path)
-    return True
+    # Listed once: another process may be making the store at this moment.
+    names = files.names(store)
+    if layout.STORE_FILE in names:
+        _refuse_other_version(f"{store}/{layout.STORE_FILE}")
+        return True
+    foreign = [name for name in names if not _is_own(name)]
+    if foreign:
+        found = f"is a folder of something else (it has {foreign[0]!r} and no store.json)"
+        raise StoreFormatError(store, found, _SUPPORTED)
+    return False
 
 
 def store_file_problem(store: str) -> str | None:

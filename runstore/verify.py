@@ -13,10 +13,9 @@ from typing import Any
 
 from runstore import files, layout
 from runstore.errors import RunNotFoundError
-from runstore.inventory import Inventory, attempt_misfit, take_inventory
+from runstore.inventory import Inventory, attempt_misfit, record_in, take_inventory
 from runstore.layout import AttemptKey
 from runstore.liveness import is_alive
-from runstore.record import decode
 from runstore.scan import Line, Scan
 from runstore.storefile import store_file_problem
 
@@ -182,13 +181,11 @@ class _RunCheck:
         self._report_line(path, line)
 
     def _report_line(self, path: str, line: Line) -> None:
-        report = self._report
-        report.bytes += len(line.raw) + 1
-        report.records += line.counts and line.code != "lost"
+        self._report.records += line.counts and line.code != "lost"
         if line.code is not None:
             self._find(line.code, path, line.detail, line)
-        elif self._strict and decode(line.raw) is None:
-            self._find("damaged", path, "is no JSON object although its checksum holds", line)
+        elif self._strict and record_in(line) is None:
+            self._find("damaged", path, "is no record although its checksum holds", line)
 
     def _find(self, code: str, path: str, detail: str, line: Line | None = None) -> None:
         relative = path.removeprefix(f"{self._report.store}/")
@@ -197,6 +194,7 @@ class _RunCheck:
 
     def _check_run_files(self, inventory: Inventory) -> None:
         self._report.segments += len(inventory.segments)
+        self._report.bytes += inventory.size_bytes
         for segment, code in inventory.foreign.items():
             self._find(code, self._run_path(segment), _MISFITS[code])
         if not inventory.segments:
@@ -240,14 +238,15 @@ class _RunCheck:
             self._find("unexpected-file", path, "the run's own file does not name this attempt")
             return
         scan = Scan(path, expected.witness if expected else None)
+        misfit = None
         for line in scan:
             self._report_line(path, line)
-            if line.counts and line.frame is not None and line.frame.n == 0:
-                code = attempt_misfit(inventory, key, decode(line.raw) or {"event": ""})
-                if code is not None:
-                    self._find(code, path, _MISFITS[code], line)
-                    return
-        if not scan.ended and scan.witness is None:
+            misfit = attempt_misfit(inventory, key, line)
+            if misfit is not None:
+                self._find(misfit, path, _MISFITS[misfit], line)
+                break
+        self._report.bytes += scan.size_bytes
+        if misfit is None and not scan.ended and scan.witness is None:
             self._find("open", path, "the attempt has no end")
 
     def _check_missing(self, inventory: Inventory) -> None:

@@ -12,12 +12,23 @@ from runstore.inventory import (
     Inventory,
     attempt_misfit,
     job_id_of,
+    record_in,
+    run_files_in,
     take_inventory,
 )
 from runstore.layout import AttemptKey
 from runstore.liveness import is_alive, owner_in
-from runstore.merge import RUN_END_STATUSES, RUNNING, Fold, Job, Record, RunState, merge
-from runstore.record import decode
+from runstore.merge import (
+    CRASHED,
+    RUN_END_STATUSES,
+    RUNNING,
+    Fold,
+    Job,
+    Record,
+    RunState,
+    merge,
+    status_in,
+)
 from runstore.scan import Line, Scan, peek
 
 _CANNOT_BE_SEEN = "its process is on {host} and cannot be seen from here"
@@ -66,12 +77,12 @@ class RunView:
             (job_id_of(inventory, key), key.attempt): partial(attempt_records, inventory, key)
             for key in readable
         }
-        unannounced = [
+        without_start = [
             (job_id_of(inventory, key), key.attempt)
-            for key in inventory.unannounced
+            for key in inventory.without_start
             if key in readable
         ]
-        return merge(_run_records(inventory), sources, unannounced)
+        return merge(_run_records(inventory), sources, without_start)
 
     def log_path(self, job_id: str, attempt: int | None = None) -> str | None:
         """The path of what an attempt printed; None when there is no such file.
@@ -132,36 +143,32 @@ def read_run(store: str, run_id: str) -> RunView:
 def summarize(store: str, run_id: str) -> RunSummary | None:
     """Read what a list shows of a run; None: it has no records yet."""
     folder = layout.run_folder(store, run_id)
-    segments = sorted(filter(None, map(layout.parse_run_file, files.names(folder))))
-    if not segments:
-        return None if not files.names(f"{folder}/{layout.JOBS}") else _summary_of_lost(run_id)
-    path = f"{folder}/{layout.run_file(segments[-1])}"
-    begin, last = peek(path)
-    if begin is None and not files.names(f"{folder}/{layout.JOBS}"):
+    segments = run_files_in(files.names(folder)) or [1]
+    first_path, last_path = (f"{folder}/{layout.run_file(n)}" for n in (segments[0], segments[-1]))
+    begin, end = _ends(last_path, run_id)
+    if not begin and not files.names(f"{folder}/{layout.JOBS}"):
         return None
-    begin = begin or {}
+    status = RUNNING
     owner = owner_in(begin)
-    if not _is_end(last) and (owner is None or is_alive(owner) is False):
-        last = peek(path)[1] or {}
-        status = _end_status(last) if _is_end(last) else "crashed"
-    else:
-        status = _end_status(last) if last and _is_end(last) else RUNNING
-    first = begin if segments[-1] == 1 else peek(f"{folder}/{layout.run_file(segments[0])}")[0]
-    ended = last["at"] if last and _is_end(last) else None
-    return RunSummary(run_id, begin.get("pipeline"), status, (first or {}).get("at"), ended)
+    if not end and (owner is None or is_alive(owner) is False):
+        # It may have ended between the reading and the look at its process; now it is final.
+        _, end = _ends(last_path, run_id)
+        status = CRASHED
+    if end:
+        status = status_in(end, RUN_END_STATUSES, "failed")
+    first = begin if first_path == last_path else _ends(first_path, run_id)[0]
+    return RunSummary(run_id, begin.get("pipeline"), status, first.get("at"), end.get("at"))
 
 
-def _summary_of_lost(run_id: str) -> RunSummary:
-    return RunSummary(run_id, None, "crashed", None, None)
-
-
-def _is_end(record: Record | None) -> bool:
-    return record is not None and record.get("event") == "end"
-
-
-def _end_status(record: Record) -> str:
-    status = record.get("status")
-    return status if status in RUN_END_STATUSES else "failed"
+def _ends(path: str, run_id: str) -> tuple[Record, Record]:
+    """The `begin` and the `end` of a run's own file, each empty where it is not there."""
+    try:
+        first, last = peek(path)
+    except (FileNotFoundError, files.NotAFileError):
+        return {}, {}
+    if first is not None and first.get("run") != run_id:
+        return {}, {}
+    return first or {}, last if last is not None and last.get("event") == "end" else {}
 
 
 def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | None]:
@@ -177,7 +184,7 @@ def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | N
     owner = inventory.owner
     for key in _readable(inventory):
         for record in attempt_records(inventory, key):
-            fold.add(record, (record["job"], record["attempt"]))
+            fold.add(record, (record["job"], key.attempt))
             owner = owner or owner_in(record)
     alive = is_alive(owner) if owner else False
     return inventory, fold.result(alive=alive is not False), alive
@@ -199,13 +206,14 @@ def attempt_records(inventory: Inventory, key: AttemptKey) -> Iterator[Record]:
     expected = inventory.expected.get(key)
     job_id = job_id_of(inventory, key)
     for line in Scan(path, expected.witness if expected else None):
-        fields = decode(line.raw) if line.counts else None
+        if attempt_misfit(inventory, key, line) is not None:
+            return
+        fields = record_in(line)
         if fields is None:
             continue
-        if fields["n"] == 0:
-            if attempt_misfit(inventory, key, fields):
-                return
-            job_id = fields.get("job", job_id)
+        if fields["n"] == 0 and fields["event"] == "begin":
+            # Where no record of the run's own files names it, only this one has the exact id.
+            job_id = fields["job"]
         fields["job"], fields["attempt"] = job_id, key.attempt
         yield fields
 
@@ -214,7 +222,8 @@ def _run_records(inventory: Inventory) -> Iterator[Record]:
     for segment in inventory.segments:
         if segment in inventory.foreign:
             continue
-        for line in Scan(f"{inventory.folder}/{layout.run_file(segment)}"):
-            fields = decode(line.raw) if line.counts else None
+        path = f"{inventory.folder}/{layout.run_file(segment)}"
+        for line in Scan(path, inventory.witnesses.get(segment)):
+            fields = record_in(line)
             if fields is not None:
                 yield fields

@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.leaks import nothing_left_behind
 
 # Each changes what the program does or how it prints, and is set on one machine and not on another.
 FOREIGN = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE")
 FOREIGN_PREFIXES = ("LORCHESTRA_", "GITHUB_")
+
+# A busy machine is no fault of the code.
+settings.register_profile("lorchestra", deadline=None)
+settings.load_profile("lorchestra")
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,21 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Import:
-    """One name that a module imports: `from module import name`, or `import module`."""
+    """One name that a module takes from another.
+
+    Attributes:
+        line: Where it does so.
+        module: The dotted name of the other.
+        name: What it takes: the name of a `from` import, or an attribute of an imported module;
+            None for the `import` itself.
+    """
 
     line: int
     module: str
     name: str | None = None
-    alias: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}" if self.name else self.module
 
 
 class Module:
@@ -36,10 +45,18 @@ class Module:
             match node:
                 case ast.Import(names=names):
                     for name in names:
-                        yield Import(node.lineno, name.name, alias=name.asname)
+                        yield Import(node.lineno, name.name)
+                        yield from self._uses(name)
                 case ast.ImportFrom(names=names):
                     for name in names:
                         yield Import(node.lineno, self._absolute(node), name.name)
+
+    def _uses(self, imported: ast.alias) -> Iterator[Import]:
+        bound = imported.asname or imported.name
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == bound:
+                    yield Import(node.lineno, imported.name, attribute)
 
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
@@ -47,13 +64,6 @@ class Module:
         here = self.name.split(".")
         depth = len(here) - node.level + self.is_package
         return ".".join([*here[:depth], *([node.module] if node.module else [])])
-
-    def attributes(self) -> Iterator[tuple[int, str, str]]:
-        """Each `name.attribute` of a plain name: line, name, attribute."""
-        for node in ast.walk(self.tree):
-            match node:
-                case ast.Attribute(value=ast.Name(id=name), attr=attribute):
-                    yield node.lineno, name, attribute
 
     def calls(self) -> Iterator[tuple[int, str | None, str]]:
         """Each call: line, the expression whose method it is (None: a function), name."""

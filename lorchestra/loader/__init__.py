@@ -2,8 +2,8 @@
 
 The way of a file: its bytes become text (`yamltext`), the text events of the YAML parser
 (`yamlfile`), the events nodes that know where they stand (`yamlbuild`, `nodes`), and the nodes
-jobs, stages and a pipeline (`jobs`, `stages`, `pipelines`), each value checked (`values`,
-`fields`). `files` and `finding` know which files there are, `loading` joins it all.
+actions, jobs, stages and a pipeline (`actions`, `jobs`, `stages`, `pipelines`), each value checked
+(`values`, `fields`). `files` and `finding` know which files there are, `loading` joins it all.
 """
 
 from lorchestra.loader.finding import find_pipeline, find_pipelines

@@ -11,8 +11,8 @@ from lorchestra.paths import shown_path
 from lorchestra.wording import did_you_mean, near
 
 # Comparing each of many unknown names with each of many known ones would be quadratic: after so
-# many comparisons a file's mistakes get no more guesses.
-_MOST_COMPARISONS = 100_000
+# many pairs of characters, about a second, the mistakes of a file get no more guesses.
+_MOST_PAIRS_COMPARED = 20_000_000
 
 
 class Place(Protocol):
@@ -46,7 +46,7 @@ class Problems:
     def __init__(self, path: Path) -> None:
         self.path = shown_path(path)
         self._found: list[Problem] = []
-        self._comparisons = 0
+        self._pairs_left = _MOST_PAIRS_COMPARED
 
     def __len__(self) -> int:
         return len(self._found)
@@ -67,10 +67,9 @@ class Problems:
 
     def guess(self, word: str, known: Collection[str]) -> str:
         """The question that names what may have been meant, for the end of a message."""
-        self._comparisons += len(known)
-        if self._comparisons > _MOST_COMPARISONS:
-            return ""
-        return did_you_mean(near(word, known, at_most=2))
+        if self._pairs_left > 0:
+            self._pairs_left -= len(word) * sum(map(len, known))
+        return did_you_mean(near(word, known, at_most=2)) if self._pairs_left > 0 else ""
 
     def in_order(self) -> list[Problem]:
         """All mistakes, in the order in which they stand in the file."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from lorchestra.loader import values
 from lorchestra.loader.fields import Fields
-from lorchestra.loader.jobs import job_id, read_job
+from lorchestra.loader.jobs import read_id, read_job
 from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, described
 from lorchestra.loader.problems import Place, Problems
 from lorchestra.model import Job, Stage
@@ -114,7 +114,7 @@ class StageReader:
 
     def _new_id(self, node: Node) -> str | None:
         """The job id; None, and a mistake, if it is none or has been used already."""
-        name = self._problems.check(job_id, node, "id")
+        name = self._problems.check(read_id, node, "id")
         is_new = name is not None and self._is_first(self._job_lines, name, node, "job")
         return name if is_new else None
 

@@ -123,7 +123,9 @@ class NodeBuilder:
         line, column = _place(event)
         name = cast(str, event.anchor)
         if name not in self._anchors:
-            raise YamlError(line, column, f"there is no &{name} above for *{name}; put text in quotes")
+            raise YamlError(
+                line, column, f"*{name} stands for nothing above it; put text in quotes"
+            )
         anchored = self._anchors[name]
         if anchored is None:
             raise YamlError(line, column, f"*{name} stands for a value that contains it")

@@ -76,7 +76,9 @@ def explained(error: Exception, text: str) -> YamlError:
     if meaning := _meaning(problem, _MEANINGS_AT_START):
         return _at(started, meaning)
     meaning = _meaning(problem, _MEANINGS) or f"not valid YAML: {problem}"
-    return _at(stopped, meaning.replace("{start}", str(started.line + 1)))
+    # The end of the file is no place to look at.
+    place = stopped if text[stopped.index :].strip() else started
+    return _at(place, meaning.replace("{start}", str(started.line + 1)))
 
 
 def _meaning(problem: str, meanings: tuple[tuple[str, str], ...]) -> str | None:

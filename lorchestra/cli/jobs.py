@@ -1,0 +1,115 @@
+"""`lorchestra jobs`: the jobs of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from lorchestra.cli.options import json_option, print_json
+from lorchestra.config import find_root
+from lorchestra.errors import EXIT_USAGE, LorchestraError
+from lorchestra.loader import find_pipelines, load_job_files, load_pipeline
+from lorchestra.model import Job
+from lorchestra.paths import shown_path
+from lorchestra.report.plan import action_text, job_text
+from lorchestra.report.text import table
+from lorchestra.wording import did_you_mean, near
+
+
+class JobNotFoundError(LorchestraError, LookupError):
+    """No pipeline and no job file of the project has such a job."""
+
+
+class Use(NamedTuple):
+    """A job and where it is used: the pipeline's id and the stage; None: in no pipeline."""
+
+    job: Job
+    pipeline: str | None
+    stage: str | None
+
+
+@click.group("jobs", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """List the jobs of the project, or show one.
+
+    They are read from the pipeline files in pipelines/ and in the project folder, and from jobs/.
+    """
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """List all jobs, with the pipelines that use them.
+
+    A file that is wrong is reported on stderr, and the exit code is 2.
+    """
+    uses, is_whole = _uses()
+    if as_json:
+        print_json([_object(use) for use in uses])
+    else:
+        rows = [
+            (use.job.id, use.pipeline or "-", use.stage or "-", action_text(use.job.action)[:80])
+            for use in uses
+        ]
+        click.echo(table(("JOB", "PIPELINE", "STAGE", "WHAT IT DOES"), rows) if rows else "no jobs")
+    if not is_whole:
+        raise click.exceptions.Exit(EXIT_USAGE)
+
+
+@command.command("show")
+@click.argument("job")
+@json_option
+def show(job: str, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Show the definition of JOB, and where it is used."""
+    uses, _ = _uses()
+    found = [use for use in uses if use.job.id == job]
+    if not found:
+        guesses = did_you_mean(near(job, {use.job.id for use in uses}))
+        raise JobNotFoundError(f"no job {job!r} in the project{guesses}")
+    if as_json:
+        print_json([_object(use) for use in found])
+        return
+    for use in found:
+        click.echo(job_text(use.job))
+        if use.job.source is not None:
+            click.echo(f"  defined in: {shown_path(use.job.source)}")
+        if use.pipeline is not None:
+            click.echo(f"  used in: {use.pipeline}, stage {use.stage}")
+
+
+def _uses() -> tuple[list[Use], bool]:
+    """All jobs with their uses; tells, too, whether every file could be read."""
+    root = find_root(Path.cwd())
+    uses: list[Use] = []
+    is_whole = True
+    for path in find_pipelines(root):
+        try:
+            pipeline = load_pipeline(path, root)
+        except LorchestraError as error:
+            click.echo(str(error), err=True)
+            is_whole = False
+            continue
+        uses += [
+            Use(job, pipeline.id, stage.name) for stage in pipeline.stages for job in stage.jobs
+        ]
+    used = {use.job.id for use in uses}
+    try:
+        unused = [job for job in load_job_files(root).values() if job.id not in used]
+    except LorchestraError as error:
+        click.echo(str(error), err=True)
+        return uses, False
+    return uses + [Use(job, None, None) for job in unused], is_whole
+
+
+def _object(use: Use) -> dict[str, object]:
+    source = str(use.job.source) if use.job.source else None
+    return {
+        "job_id": use.job.id,
+        "description": use.job.description,
+        **use.job.definition(),
+        "source": source,
+        "pipeline_id": use.pipeline,
+        "stage": use.stage,
+    }

@@ -1,0 +1,115 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from lorchestra.config import find_root, load_config
+from lorchestra.errors import ConfigError, LorchestraError
+from lorchestra.wording import did_you_mean, near
+
+if TYPE_CHECKING:
+    from runstore import RunStore
+
+DEFAULT_STORE = ".lorchestra"
+LAST = "last"
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="LORCHESTRA_STORE",
+    show_envvar=True,
+    metavar="DIR",
+    help="Where run records are kept.  [default: store in lorchestra.toml, else .lorchestra in the "
+    "project folder]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def workers(value: str) -> int:
+    """Read an option's number of workers: a whole number of at least 1."""
+    number = _workers(value)
+    if number is None:
+        raise click.BadParameter(_NOT_WORKERS.format(value))
+    return number
+
+
+_WORKERS_VARIABLE = "LORCHESTRA_MAX_WORKERS"
+_NOT_WORKERS = "must be a whole number of at least 1, not {!r}"
+
+
+def workers_from_environment() -> int | None:
+    """How many workers the environment asks for; None: it says nothing.
+
+    Raises:
+        ConfigError: What it says is no number of workers.
+    """
+    value = os.environ.get(_WORKERS_VARIABLE, "")
+    if not value.strip():
+        return None
+    number = _workers(value)
+    if number is None:
+        raise ConfigError(_WORKERS_VARIABLE, _NOT_WORKERS.format(value))
+    return number
+
+
+def _workers(value: str) -> int | None:
+    digits = str(value).strip()
+    # Not int(): it takes 1_000 and the digits of every script.
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1
+    return int(digits) if is_number else None
+
+
+class RunReferenceError(LorchestraError, LookupError):
+    """What was given as a run names none, or several."""
+
+
+def store_path(option: Path | None, root: Path | None = None) -> Path:
+    """The folder of the run records: as given, else as configured, else in the project folder."""
+    if option is not None:
+        return option
+    config = load_config(root or find_root(Path.cwd()))
+    return config.store or config.root / DEFAULT_STORE
+
+
+def open_store(option: Path | None) -> RunStore:
+    """Open the store of a command that reads."""
+    from runstore import RunStore
+
+    return RunStore(store_path(option))
+
+
+def run_id_of(store: RunStore, reference: str) -> str:
+    """The id of the run that a user means.
+
+    Args:
+        store: Where to look.
+        reference: An id, the beginning of one that no other has, or `last`.
+
+    Raises:
+        RunReferenceError: There is no such run, or there are several.
+    """
+    run_ids = store.run_ids()
+    if reference == LAST and run_ids:
+        return run_ids[0]
+    if reference in run_ids:
+        return reference
+    found = [run_id for run_id in run_ids if reference and run_id.startswith(reference.lower())]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        raise RunReferenceError(f"{len(found)} runs begin with {reference!r}: {shown}")
+    guesses = did_you_mean(near(reference, run_ids[:100]))
+    what = f"no run {reference!r}" if reference != LAST else "no run yet"
+    raise RunReferenceError(f"{what} in the store {store.path}{guesses}")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on a line of its own."""
+    click.echo(orjson.dumps(value, default=str).decode())

@@ -1,0 +1,142 @@
+"""`lorchestra pipeline`: run a pipeline, or say what would run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lorchestra.cli.options import (
+    json_option,
+    print_json,
+    store_option,
+    store_path,
+    workers,
+    workers_from_environment,
+)
+from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
+from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.plan import Options
+
+if TYPE_CHECKING:
+    from lorchestra.model import Pipeline
+    from lorchestra.progress import Handler
+    from lorchestra.runner import RunResult
+    from runstore import RunStore
+
+
+@click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("name")
+@click.option(
+    "--max-workers",
+    type=workers,
+    metavar="N",
+    help="How many jobs of a stage run at once, unless the stage allows fewer.  "
+    "[default: LORCHESTRA_MAX_WORKERS, else the stage's max_workers, else 1]",
+)
+@store_option
+@click.option(
+    "--stop-on-failure/--keep-going",
+    default=None,
+    help="After a failure start no further job, or run all the same.  "
+    "[default: as the pipeline says, else keep going]",
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["disk", "os"]),
+    default="disk",
+    show_default=True,
+    help="disk: what is recorded survives a power cut; os: a killed process.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="plain: a line on stderr for every change; none: only what failed; auto: plain.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would run; run and record nothing.")
+@json_option
+def command(
+    name: str,
+    max_workers: int | None,
+    store: Path | None,
+    stop_on_failure: bool | None,  # noqa: FBT001 - click gives options by name
+    durability: Any,
+    progress: str,
+    dry_run: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Run the pipeline NAME: its stages one after another, the jobs of a stage side by side.
+
+    NAME is looked for as NAME.yaml in pipelines/ and in the project folder; `pipeline.ingest`
+    finds ingest.yaml too. A path to a file works as well.
+
+    \b
+    Examples:
+        lorchestra pipeline pipeline.ingest --max-workers 4
+        lorchestra pipeline ./nightly.yaml --stop-on-failure --json
+
+    Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
+    3: the run cannot be recorded; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an interrupt
+    running jobs are asked to end, and killed after 10 seconds or at a second Ctrl-C.
+    """
+    path, root = find_pipeline(name, Path.cwd())
+    pipeline = load_pipeline(path, root)
+    options = Options(max_workers or workers_from_environment(), stop_on_failure)
+    if dry_run:
+        _print_plan(pipeline, options, as_json=as_json)
+        return
+    from runstore import RunStore
+
+    run_store = RunStore(store_path(store, root), durability)
+    code = _run(pipeline, run_store, options, progress, as_json=as_json)
+    sys.exit(code)
+
+
+def _run(
+    pipeline: Pipeline, store: RunStore, options: Options, progress: str, *, as_json: bool
+) -> int:
+    from lorchestra.progress.failures import Failures
+    from lorchestra.progress.plain import PlainProgress
+    from lorchestra.runner import run_pipeline
+
+    failures = Failures()
+    handlers: list[Handler] = [failures]
+    if progress != "none":
+        handlers.append(PlainProgress(sys.stderr))
+    result = run_pipeline(pipeline, store, options, handlers=handlers)
+    for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
+        click.echo(line, err=True)
+    if progress != "none":
+        click.echo(f"receipt {result.receipt}", err=True)
+    if as_json:
+        from lorchestra.report import run_object
+
+        print_json(run_object(store.read(result.run_id)))
+    return _exit_code(result)
+
+
+def _exit_code(result: RunResult) -> int:
+    code = EXIT_OK if result.succeeded else EXIT_JOB_FAILED
+    if result.status == "interrupted" and result.signal is not None:
+        code = 128 + result.signal
+    if result.hung:
+        # A function that did not react to the stop is still in its thread, and the interpreter
+        # would wait for it. Its attempt is recorded; there is nothing left to do.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _print_plan(pipeline: Pipeline, options: Options, *, as_json: bool) -> None:
+    from lorchestra.report.plan import plan_object, plan_text
+
+    if as_json:
+        print_json(plan_object(pipeline, options))
+    else:
+        click.echo(plan_text(pipeline, options))

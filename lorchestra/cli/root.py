@@ -1,0 +1,130 @@
+"""The command `lorchestra`: its subcommands, and what an error becomes at the end."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from lorchestra import __version__
+from lorchestra.errors import EXIT_OK, EXIT_SIGINT, EXIT_STORE, EXIT_USAGE, LorchestraError
+
+_EXIT_SIGPIPE = 141
+_COMMANDS = {
+    "pipeline": "Run a pipeline.",
+    "validate": "Check pipeline files without running anything.",
+    "jobs": "List the jobs of the project, or show one.",
+    "runs": "List past and present runs, show one, or print a job's log.",
+    "runstore": "Verify the run records, or print them.",
+}
+
+
+class LazyGroup(click.Group):
+    """Subcommands that are imported when they are called: starting costs no more than that one."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """The names, in the order in which a user needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Import a subcommand's module and give its command."""
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"lorchestra.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands for `--help` without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="lorchestra %(version)s")
+def root() -> None:
+    """Run the jobs of a pipeline's stages in parallel, and keep a record of every one.
+
+    \b
+    A pipeline is a YAML file with stages of independent jobs:
+        lorchestra validate ingest.yaml          check it
+        lorchestra pipeline ingest --dry-run     see what would run
+        lorchestra pipeline ingest --max-workers 4
+    \b
+    Every run is recorded under .lorchestra in the project folder:
+        lorchestra runs list                     what ran, and how it ended
+        lorchestra runs show last                one run, job by job
+        lorchestra runs logs last JOB            what a job printed
+        lorchestra runstore verify               prove that the records are whole
+
+    \b
+    Exit codes: 0 succeeded; 1 a job failed; 2 usage, configuration or a pipeline
+    file is wrong, nothing was run; 3 the store cannot be used, or verify found an
+    error; 130 and 143 interrupted by Ctrl-C and by SIGTERM.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What stands behind the program's name; None: those of this process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        root.main(arguments, prog_name="lorchestra", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - the one place where errors become exit codes
+        return _exit_code(error)
+    return EXIT_OK
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say an error in one line, and give its exit code; a bug keeps its traceback."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else EXIT_OK
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return EXIT_USAGE
+    if isinstance(error, click.ClickException):
+        _say(error.format_message() + _where_to_read(error))
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return EXIT_SIGINT
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has gone; the interpreter must not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_SIGPIPE
+    code = _code_of_failure(error)
+    if code is None:
+        raise error
+    _say(str(error))
+    return code
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(f"lorchestra: {line}", err=True)
+
+
+def _where_to_read(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (see {context.command_path} --help)" if context else ""
+
+
+def _code_of_failure(error: BaseException) -> int | None:
+    if isinstance(error, LorchestraError):
+        return error.exit_code
+    from runstore import RecordError, RunNotFoundError, RunStoreError
+
+    if isinstance(error, RunNotFoundError | RecordError):
+        return EXIT_USAGE
+    if isinstance(error, RunStoreError | OSError):
+        return EXIT_STORE
+    return None

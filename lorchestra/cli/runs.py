@@ -1,0 +1,161 @@
+"""`lorchestra runs`: what ran, how it ended, and what it printed."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorchestra.cli.options import (
+    LAST,
+    RunReferenceError,
+    json_option,
+    open_store,
+    print_json,
+    run_id_of,
+    store_option,
+)
+from lorchestra.report.text import counted, duration, local_time, status_counts, table
+from lorchestra.wording import did_you_mean, near
+
+if TYPE_CHECKING:
+    from runstore import RunSummary, RunView
+
+
+@click.group("runs", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """List past and present runs, show one, or print a job's log.
+
+    RUN is an id, the beginning of one, or `last`.
+    """
+
+
+@command.command("list")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
+@store_option
+@json_option
+def list_(limit: int, store: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """List runs, newest first."""
+    run_store = open_store(store)
+    summaries = list(itertools.islice(run_store.runs(), limit))
+    if as_json:
+        print_json([_summary_object(summary) for summary in summaries])
+        return
+    if not summaries:
+        click.echo(f"no run in the store {run_store.path}", err=True)
+        return
+    rows = [
+        (
+            summary.id,
+            summary.pipeline or "-",
+            summary.status,
+            local_time(summary.started),
+            duration(_elapsed_s(summary.started, summary.ended)),
+        )
+        for summary in summaries
+    ]
+    click.echo(table(("RUN", "PIPELINE", "STATUS", "STARTED", "DURATION"), rows))
+
+
+@command.command("show")
+@click.argument("run", default=LAST)
+@store_option
+@json_option
+def show(run: str, store: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Show RUN, job by job; without RUN, the last one."""
+    run_store = open_store(store)
+    view = run_store.read(run_id_of(run_store, run))
+    if as_json:
+        from lorchestra.report import run_object
+
+        print_json(run_object(view))
+    else:
+        click.echo(_run_text(view))
+
+
+@command.command("logs")
+@click.argument("run")
+@click.argument("job")
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which attempt, from 1.  [default: the last one]",
+)
+@store_option
+def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
+    """Print what JOB of RUN printed, byte by byte."""
+    run_store = open_store(store)
+    view = run_store.read(run_id_of(run_store, run))
+    if job not in view.jobs:
+        guesses = did_you_mean(near(job, view.jobs))
+        raise RunReferenceError(f"run {view.id} has no job {job!r}{guesses}")
+    path = view.log_path(job, attempt)
+    if path is None:
+        which = "" if attempt is None else f" of attempt {attempt}"
+        raise RunReferenceError(f"job {job!r} ({view.jobs[job].status}) has no log{which}")
+    with open(path, "rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def _elapsed_s(started: str | None, ended: str | None) -> float | None:
+    from datetime import datetime
+
+    if started is None or ended is None:
+        return None
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+
+
+def _summary_object(summary: RunSummary) -> dict[str, object]:
+    elapsed_s = _elapsed_s(summary.started, summary.ended)
+    return {
+        "run_id": summary.id,
+        "pipeline_id": summary.pipeline,
+        "status": summary.status,
+        "started": summary.started,
+        "ended": summary.ended,
+        "duration_ms": None if elapsed_s is None else round(elapsed_s * 1000, 3),
+    }
+
+
+def _run_text(view: RunView) -> str:
+    from collections import Counter
+
+    from lorchestra.report.summary import error_of, job_duration_s
+
+    counts = Counter(job.status for job in view.jobs.values())
+    elapsed = duration(_elapsed_s(view.started, view.ended))
+    lines = [
+        f"run       {view.id}",
+        f"pipeline  {view.pipeline or '-'}",
+        f"status    {view.status}" + (f" ({view.note})" if view.note else ""),
+        f"started   {local_time(view.started)}, took {elapsed}",
+        f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
+        f"receipt   {view.receipt or '-'}",
+        f"folder    {view.path}",
+        "",
+    ]
+    rows = [
+        (
+            job.stage or "-",
+            job.id,
+            job.status,
+            str(len(job.attempts)),
+            duration(job_duration_s(job)),
+            "" if job.status in {"succeeded", "running", "planned"} else error_of(job),
+        )
+        for job in view.jobs.values()
+    ]
+    return "\n".join([*lines, table(("STAGE", "JOB", "STATUS", "ATTEMPTS", "DURATION", ""), rows)])

@@ -1,0 +1,138 @@
+"""`lorchestra runstore`: prove the run records, or print them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorchestra.cli.options import (
+    LAST,
+    json_option,
+    open_store,
+    print_json,
+    run_id_of,
+    store_option,
+)
+from lorchestra.errors import EXIT_STORE
+from lorchestra.report.text import counted
+
+if TYPE_CHECKING:
+    from runstore import Finding, Report
+
+_ADVICE = {
+    "receipt-mismatch": "the run was changed or put back after it gave this receipt",
+    "bad-version": "read it with the version of lorchestra that wrote it, or a newer one",
+    "missing-file": "put the file back from a backup; the other jobs of the run are not affected",
+    "unexpected-file": "move it out of the store",
+    "run-lost": "put the file back from a backup; the attempts in jobs/ can still be read",
+}
+_OTHER_ADVICE = "put the file back from a backup; every other record of it can still be read"
+
+
+@click.group("runstore", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Verify the run records, or print them.
+
+    RUN is an id, the beginning of one, or `last`.
+    """
+
+
+@command.command("verify")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@store_option
+@click.option(
+    "--receipt",
+    metavar="N:CRC",
+    help="What RUN printed at its end: proves that it was not changed or put back since.",
+)
+@click.option("--strict", is_flag=True, help="Also parse every record; slower.")
+@json_option
+def verify(
+    runs: tuple[str, ...],
+    store: Path | None,
+    receipt: str | None,
+    strict: bool,  # noqa: FBT001 - click's way
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Read every record of RUN, or of the whole store, and say what is damaged or missing.
+
+    Errors name the file, the line and the byte. Notes are what a killed or running process leaves:
+    they are no errors. Nothing is written; a run may be at work meanwhile.
+
+    Exit code 0: no error; 3: an error was found, or there is no store.
+    """
+    if receipt is not None and len(runs) != 1:
+        raise click.UsageError("--receipt is of one run: name it")
+    run_store = open_store(store)
+    run_ids = [run_id_of(run_store, run) for run in runs] or None
+    report = run_store.verify(
+        run_ids,
+        receipt=receipt,
+        strict=strict,
+        on_run=_progress(len(run_ids or run_store.run_ids())),
+    )
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _show(report)
+    if not report.ok:
+        raise click.exceptions.Exit(EXIT_STORE)
+
+
+@command.command("cat")
+@click.argument("run", default=LAST)
+@store_option
+def cat(run: str, store: Path | None) -> None:
+    """Print all records of RUN as JSON lines, merged by time; without RUN, of the last one.
+
+    Records of an attempt have `job` and `attempt` besides. Damaged ones are left out.
+    """
+    import orjson
+
+    run_store = open_store(store)
+    view = run_store.read(run_id_of(run_store, run))
+    for record in view.records():
+        sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def _progress(total: int) -> Callable[[str], None] | None:
+    """Show on a terminal how far it is, once a second."""
+    if not sys.stderr.isatty():
+        return None
+    done, shown_at = 0, time.monotonic()
+
+    def on_run(_run_id: str) -> None:
+        nonlocal done, shown_at
+        if time.monotonic() - shown_at > 1:
+            shown_at = time.monotonic()
+            click.echo(f"\rverifying run {done + 1} of {total}", nl=False, err=True)
+        done += 1
+        if done == total:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    return on_run
+
+
+def _show(report: Report) -> None:
+    for finding in report.errors:
+        click.echo(f"error {finding}")
+        click.echo(f"      {_ADVICE.get(finding.code, _OTHER_ADVICE)}")
+    for finding in report.notes:
+        click.echo(f"note  {_short(finding)}")
+    size = (
+        f"{counted(report.runs, 'run')}, {counted(report.segments, 'file')}, "
+        f"{counted(report.records, 'record')}, {counted(report.bytes, 'byte')}"
+    )
+    found = f"{counted(len(report.errors), 'error')}, {counted(len(report.notes), 'note')}"
+    verdict = "whole" if report.ok else "NOT whole"
+    click.echo(f"{report.store}: {verdict}: {size}; {found}")
+
+
+def _short(finding: Finding) -> str:
+    return f"{finding.code}: {finding.path}: {finding.detail}"

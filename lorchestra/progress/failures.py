@@ -1,0 +1,44 @@
+"""At the end, the failures: each with the last lines of its log, and where the whole log is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lorchestra.progress.events import Event, JobFinished
+from lorchestra.report.logs import TAIL_LINES, log_tail
+from lorchestra.report.text import counted
+
+_SHOWN = 10
+
+
+class Failures:
+    """A handler that keeps the attempts that did not succeed."""
+
+    def __init__(self) -> None:
+        self._finished: list[JobFinished] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep the event if it is a failure."""
+        if isinstance(event, JobFinished) and not event.outcome.succeeded:
+            self._finished.append(event)
+
+    def lines(self, more: str) -> Iterator[str]:
+        """The report, line by line; nothing when nothing failed.
+
+        Args:
+            more: Where to read of those beyond the first ten, as a command.
+        """
+        for event in self._finished[:_SHOWN]:
+            yield from _block(event)
+        hidden = len(self._finished) - _SHOWN
+        if hidden > 0:
+            yield f"and {counted(hidden, 'more failure')}: {more}"
+
+
+def _block(event: JobFinished) -> Iterator[str]:
+    yield ""
+    yield f"--- {event.job_id} {event.outcome.status}: {event.outcome.error}"
+    for line in (tail := log_tail(event.log_path)):
+        yield f"    | {line}"
+    printed = f"the last {TAIL_LINES} lines; the whole log" if len(tail) == TAIL_LINES else "log"
+    yield f"    {printed}: {event.log_path}"

@@ -1,0 +1,38 @@
+"""The end of a log, safe to print."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+TAIL_LINES = 20
+_TAIL_BYTES = 1 << 16
+_LINE_CHARACTERS = 500
+
+
+def log_tail(path: str, lines: int = TAIL_LINES) -> list[str]:
+    """The last lines of a log, at most 64 KiB of it; none when it is empty or gone.
+
+    Bytes that are no UTF-8 are replaced, and control characters are taken out: a job cannot move
+    the cursor or change the colours of the terminal that shows its failure.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            content = file.read()
+    except OSError:
+        return []
+    text = content.decode("utf-8", "replace").rstrip()
+    return [_printable(line) for line in text.splitlines()[-lines:]] if text else []
+
+
+def _printable(line: str) -> str:
+    shown = "".join(
+        character
+        for character in line.expandtabs()
+        if unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co"}
+    )
+    if len(shown) > _LINE_CHARACTERS:
+        return f"{shown[:_LINE_CHARACTERS]}..."
+    return shown

@@ -1,0 +1,65 @@
+"""What would run: for `--dry-run`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from lorchestra.model import Action, Command, Job, Pipeline, Shell
+from lorchestra.plan import Options, workers_for
+from lorchestra.report.text import counted
+
+
+def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
+    """The plan as one object, for programs."""
+    return {
+        "pipeline_id": pipeline.id,
+        "source": str(pipeline.source) if pipeline.source else None,
+        "root": str(pipeline.root),
+        "sha256": pipeline.sha256(),
+        "total": len(pipeline.jobs),
+        "stages": [
+            {
+                "name": stage.name,
+                "workers": workers_for(stage, options.max_workers),
+                "stop_on_failure": options.stops(pipeline, stage),
+                "jobs": [{"job_id": job.id, **job.definition()} for job in stage.jobs],
+            }
+            for stage in pipeline.stages
+        ],
+    }
+
+
+def plan_text(pipeline: Pipeline, options: Options) -> str:
+    """The plan for people: stages, workers, and each job with what it does."""
+    size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
+    lines = [f"{pipeline.id}: {size}; nothing is run"]
+    for stage in pipeline.stages:
+        workers = counted(workers_for(stage, options.max_workers), "worker")
+        rule = ", stop on failure" if options.stops(pipeline, stage) else ""
+        lines.append(f"\nstage {stage.name}: {counted(len(stage.jobs), 'job')}, {workers}{rule}")
+        width = min(40, max(len(job.id) for job in stage.jobs))
+        lines += [f"  {job.id.ljust(width)}  {action_text(job.action)}" for job in stage.jobs]
+    return "\n".join(lines)
+
+
+def action_text(action: Action) -> str:
+    """What a job does, on one line."""
+    if isinstance(action, Shell):
+        return f"run: {' '.join(action.line.split())}"
+    if isinstance(action, Command):
+        return f"command: {shlex.join(action.argv)}"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
+    return f"call: {action.target}({arguments})"
+
+
+def job_text(job: Job) -> str:
+    """A job's whole definition, for people."""
+    lines = [job.id]
+    if job.description:
+        lines.append(f"  {job.description}")
+    lines.append(f"  {action_text(job.action)}")
+    lines += [f"  env: {name}={value}" for name, value in job.env.items()]
+    if job.cwd is not None:
+        lines.append(f"  cwd: {job.cwd}")
+    return "\n".join(lines)

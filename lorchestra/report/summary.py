@@ -1,0 +1,96 @@
+"""One run as one object: what `pipeline --json` prints at its end and `runs show --json` later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from runstore import Attempt, Job, RunView
+
+_NEVER_BEGAN = frozenset({"planned", "cancelled", "skipped"})
+_REPORTED_FAILURES = frozenset({"failed", "timed_out", "crashed"})
+
+
+def run_object(view: RunView) -> dict[str, Any]:
+    """The object that programs read.
+
+    Args:
+        view: The run as its record tells.
+
+    Returns:
+        `run_id`, `pipeline_id`, `status`, `success`, `total`, `succeeded`, `failed` (every job that
+        began and did not succeed), `failures` (of jobs failed, timed out or crashed),
+        `duration_ms`, `stopped_early`, `receipt` and `jobs`, in declared order. What is not known
+        yet is None.
+    """
+    jobs = list(view.jobs.values())
+    counts = Counter(job.status for job in jobs)
+    return {
+        "run_id": view.id,
+        "pipeline_id": view.pipeline,
+        "status": view.status,
+        "success": view.status == "succeeded",
+        "total": len(jobs),
+        "succeeded": counts["succeeded"],
+        "failed": sum(map(_began_and_failed, jobs)),
+        "failures": [
+            {"job_id": job.id, "error": error_of(job)}
+            for job in jobs
+            if job.status in _REPORTED_FAILURES
+        ],
+        "duration_ms": _run_duration_ms(view),
+        "stopped_early": counts["cancelled"] + counts["skipped"] > 0,
+        "receipt": view.receipt,
+        "jobs": [_job_object(view, job) for job in jobs],
+    }
+
+
+def error_of(job: Job) -> str:
+    """Why a job did not succeed, as a sentence."""
+    last = job.attempts[-1] if job.attempts else None
+    return (last.error if last else job.reason) or f"the job has {job.status}"
+
+
+def job_duration_s(job: Job) -> float | None:
+    """How long all attempts of a job took together, in seconds; None: none has ended."""
+    durations = [_attempt_duration_s(attempt) for attempt in job.attempts]
+    known = [duration for duration in durations if duration is not None]
+    return sum(known) if known else None
+
+
+def _began_and_failed(job: Job) -> bool:
+    return job.status not in _NEVER_BEGAN and job.status not in {"succeeded", "running"}
+
+
+def _job_object(view: RunView, job: Job) -> dict[str, Any]:
+    last = job.attempts[-1] if job.attempts else None
+    duration_s = job_duration_s(job)
+    return {
+        "job_id": job.id,
+        "stage": job.stage,
+        "status": job.status,
+        "attempts": len(job.attempts),
+        "exit_code": last.exit_code if last else None,
+        "duration_ms": None if duration_s is None else _ms(duration_s),
+        "log": view.log_path(job.id),
+    }
+
+
+def _attempt_duration_s(attempt: Attempt) -> float | None:
+    return attempt.duration_s if isinstance(attempt.duration_s, int | float) else None
+
+
+def _run_duration_ms(view: RunView) -> float | None:
+    """By the monotonic clock where the record has it, else by the wall clock."""
+    measured = view.end.get("duration_s")
+    if isinstance(measured, int | float):
+        return _ms(measured)
+    if view.started is None or view.ended is None:
+        return None
+    elapsed = datetime.fromisoformat(view.ended) - datetime.fromisoformat(view.started)
+    return _ms(elapsed.total_seconds())
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,60 @@
+"""Durations, times and tables as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+_STATUS_ORDER = (
+    "succeeded",
+    "failed",
+    "timed_out",
+    "crashed",
+    "interrupted",
+    "running",
+    "cancelled",
+    "skipped",
+    "planned",
+)
+
+
+def duration(seconds: float | None) -> str:
+    """A duration: `0.04 s`, `12.3 s`, `2 m 05 s`, `3 h 07 m`; a dash when it is not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def local_time(at: str | None) -> str:
+    """A record's time in the zone of this machine, to the second; a dash when there is none."""
+    if at is None:
+        return "-"
+    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 job`, `4 jobs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def status_counts(counts: Mapping[str, int]) -> str:
+    """How many jobs ended how: `5 succeeded, 2 failed`."""
+    known = [f"{counts[status]:,} {status}" for status in _STATUS_ORDER if counts.get(status)]
+    return ", ".join(known) or "no jobs"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns set under their heads, two spaces apart; the last is not padded."""
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = []
+    for row in (heads, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
