@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from lorchestra.call import child_command, run_call
+from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
 from lorchestra.model import Call, Command, Job, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
@@ -66,7 +67,7 @@ class JobAttempt:
         self._began = time.monotonic()
         key = idempotency_key(surroundings.pipeline.id, surroundings.run_key, job.id)
         self._identity = Identity(surroundings.run.id, job.id, self.number, key)
-        self._current = CurrentJob(self._identity, self._log.append, self._is_cancelled)
+        self._current = CurrentJob(self._identity, self._append, self._is_cancelled)
         self._is_settled = False
         self._settling = threading.Lock()
 
@@ -89,13 +90,14 @@ class JobAttempt:
         Raises:
             RunStoreError, OSError: It cannot be recorded; the outcome is then not acknowledged.
         """
-        log = self._log.create_log()
-        try:
-            outcome = self._execute(log)
-            outcome = replace(outcome, log_bytes=os.fstat(log).st_size)
-        finally:
-            os.close(log)
-        return self._settle(outcome)
+        with self._log:
+            log = self._log.create_log()
+            try:
+                outcome = self._execute(log)
+                outcome = replace(outcome, log_bytes=os.fstat(log).st_size)
+            finally:
+                os.close(log)
+            return self._settle(outcome)
 
     def abandon(self) -> Outcome | None:
         """Record as interrupted an attempt whose function cannot be stopped, and wait no more.
@@ -104,6 +106,10 @@ class JobAttempt:
             How it ended; None: it has just ended by itself.
         """
         return self._settle(Outcome("interrupted", error="stopped with the run; it did not react"))
+
+    def _append(self, event: str, /, **fields: Any) -> None:
+        """Append a record of the function's own."""
+        self._around.interruptible.shield(lambda: self._log.append(event, **fields))
 
     def _is_cancelled(self) -> bool:
         return self._around.stop.requested
@@ -119,7 +125,10 @@ class JobAttempt:
         """Call in this thread, or in a Python of its own."""
         if self._needs_process:
             argv, task = child_command(call, self._around.pipeline.root)
-            return self._process(argv, log, orjson.dumps(task))
+            return outcome_of_child(self._process(argv, log, orjson.dumps(task)))
+        if self._around.stop.requested:
+            # It came in the same instant; nothing can stop the function once it runs.
+            return Outcome("interrupted", error="stopped with the run")
         in_main_thread = threading.current_thread() is threading.main_thread()
         interruptible = self._around.interruptible if in_main_thread else None
         return run_call(call, self._current, log, interruptible)
@@ -134,15 +143,20 @@ class JobAttempt:
             stop=self._around.stop,
             on_start=self._record_process,
             stdin_text=text,
+            inherited=self._guard_descriptors(),
         )
+        # What a function returns may be of any kind.
+        only_object = not isinstance(self.job.action, Call)
         try:
-            return replace(outcome, output=read_output(self._log.output_path))
+            output = read_output(self._log.output_path, only_object=only_object)
         except OutputError as error:
-            return (
-                replace(outcome, status="failed", error=str(error))
-                if outcome.succeeded
-                else outcome
-            )
+            return _without_output(outcome, str(error))
+        return replace(outcome, output=output)
+
+    def _guard_descriptors(self) -> list[int]:
+        """What keeps the run's guard held as long as the job is at work, should we be killed."""
+        descriptor = self._around.run.guard_descriptor
+        return [] if descriptor is None else [descriptor]
 
     def _record_process(self, pid: int) -> None:
         """Record the process, so that one that outlives its run can be found."""
@@ -167,9 +181,12 @@ class JobAttempt:
         try:
             self._log.append("output", value=outcome.output)
         except RecordError as error:
-            return _failed(outcome, f"its output cannot be recorded: {error}")
+            return _without_output(outcome, f"its output cannot be recorded: {error}")
         return outcome
 
 
-def _failed(outcome: Outcome, reason: str) -> Outcome:
-    return replace(outcome, status="failed", error=reason, output=None)
+def _without_output(outcome: Outcome, reason: str) -> Outcome:
+    """An output that is none fails the job, unless that has not succeeded anyway."""
+    if outcome.succeeded:
+        outcome = replace(outcome, status="failed", error=reason)
+    return replace(outcome, output=None)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lorchestra.capture import open_log_stream, print_to
+from lorchestra.capture import printing_to
 from lorchestra.context import CurrentJob, set_current_job
 from lorchestra.model import Call, Outcome
 from lorchestra.signals import Interruptible
+
+_MAX_ERROR = 2000
+_OWN_MODULES = frozenset({__name__, Interruptible.__module__})
 
 
 def run_call(call: Call, job: CurrentJob, log: int, interruptible: Interruptible | None) -> Outcome:
@@ -28,55 +33,79 @@ def run_call(call: Call, job: CurrentJob, log: int, interruptible: Interruptible
 
     Returns:
         `succeeded` with what it returned as output; `failed` when it raised, with the traceback
-        in the log; `interrupted` on KeyboardInterrupt. Never raises.
+        in the log; `interrupted` when it was told to stop. Never raises.
     """
     context = contextvars.copy_context()
-    return context.run(_run_in_context, call, job, log, interruptible)
+    return context.run(_run_in_context, call, job, log, interruptible or Interruptible())
 
 
-def _run_in_context(
-    call: Call, job: CurrentJob, log: int, interruptible: Interruptible | None
-) -> Outcome:
-    stream = open_log_stream(log)
+def _run_in_context(call: Call, job: CurrentJob, log: int, interruptible: Interruptible) -> Outcome:
     set_current_job(job)
-    print_to(stream)
-    try:
-        return _outcome(call, interruptible or Interruptible())
-    finally:
-        with contextlib.suppress(ValueError, OSError):
-            stream.close()
+    with printing_to(log):
+        outcome = _outcome(call, log, interruptible)
+    return _stopped(outcome) if job.was_told or interruptible.interrupted else outcome
 
 
-def _outcome(call: Call, interruptible: Interruptible) -> Outcome:
+def _outcome(call: Call, log: int, interruptible: Interruptible) -> Outcome:
     try:
-        interruptible.inside = True
-        output = resolve(call.target)(**call.arguments)
-        interruptible.inside = False
+        output = interruptible.call(lambda: resolve(call.target)(**call.arguments))
     except SystemExit as error:
-        return _of_system_exit(error)
-    except KeyboardInterrupt:
-        return Outcome("interrupted", error="stopped with the run")
+        return _of_system_exit(error, log)
     except BaseException as error:  # noqa: BLE001 - whatever it raises, the job has failed
-        traceback.print_exc()
+        _write(log, _traceback(error))
         return Outcome("failed", error=_sentence(error))
-    finally:
-        interruptible.inside = False
     return Outcome("succeeded", output=output)
 
 
-def _of_system_exit(error: SystemExit) -> Outcome:
-    """What `sys.exit` means in a program: None and 0 are success, a text is printed."""
-    if error.code is None or error.code == 0:
+def _traceback(error: BaseException) -> str:
+    """The traceback from the user's function on; the frames before are ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _stopped(outcome: Outcome) -> Outcome:
+    how_it_ended = f" ({outcome.error})" if outcome.error else ""
+    return replace(outcome, status="interrupted", error=f"stopped with the run{how_it_ended}")
+
+
+def _of_system_exit(error: SystemExit, log: int) -> Outcome:
+    """What `sys.exit` means in a program: None and 0 are success, what is no number is printed."""
+    if error.code is None:
         return Outcome("succeeded", exit_code=0)
     if isinstance(error.code, int):
-        return Outcome("failed", exit_code=error.code, error=f"exit code {error.code}")
-    print(error.code, file=sys.stderr)  # noqa: T201 - into the log
-    return Outcome("failed", exit_code=1, error=str(error.code))
+        # The system keeps the low byte of what a process exits with.
+        code = error.code & 0xFF
+        return (
+            Outcome("failed", exit_code=code, error=f"exit code {code}")
+            if code
+            else Outcome("succeeded", exit_code=0)
+        )
+    _write(log, f"{_text(error.code)}\n")
+    return Outcome("failed", exit_code=1, error=_storable(_text(error.code)))
 
 
 def _sentence(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
-    return text.encode(errors="backslashreplace").decode()[:2000]
+    return _storable(f"{type(error).__name__}: {_text(error)}".rstrip(": "))
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the user's class, which may do anything
+        return f"<{type(value).__name__} without a text>"
+
+
+def _storable(text: str) -> str:
+    """The text without what a record cannot hold, and not too long for one."""
+    return text[:_MAX_ERROR].encode(errors="backslashreplace").decode()
+
+
+def _write(log: int, text: str) -> None:
+    """Write into the log, whatever the function has done to the standard streams."""
+    with contextlib.suppress(OSError):
+        os.write(log, text.encode(errors="backslashreplace"))
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -110,5 +139,15 @@ def importing_from(root: Path) -> Iterator[None]:
 
 def child_command(call: Call, root: Path) -> tuple[list[str], Mapping[str, Any]]:
     """The command for a Python of its own that makes the call, and what it reads on its input."""
-    command = [sys.executable, "-m", "lorchestra.child"]
+    # -P: the job's working folder must not hide modules of the standard library, or us.
+    command = [sys.executable, "-P", "-m", "lorchestra.child"]
     return command, {"root": str(root), "call": call.target, "with": dict(call.arguments)}
+
+
+def outcome_of_child(outcome: Outcome) -> Outcome:
+    """How the call ended, from how that Python did: one that failed left the error as output."""
+    left = outcome.output
+    if outcome.succeeded or not isinstance(left, dict) or left.keys() != {"error"}:
+        return outcome
+    error = left["error"] if outcome.status == "failed" else outcome.error
+    return replace(outcome, error=error, output=None)

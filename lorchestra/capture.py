@@ -1,8 +1,8 @@
 """What a function prints goes to its job's log, while others print to theirs in other threads.
 
-For the time of a run `sys.stdout` and `sys.stderr` are replaced by streams that look up, at every
-write, whose context the caller runs in. Threads that a function starts inherit its context, as
-they do by themselves from Python 3.14 on (`sys.flags.thread_inherit_context`).
+For the time of a run the standard streams are replaced by ones that look up, at every use, whose
+context the caller runs in; a job's standard input is empty. Threads that a function starts inherit
+its context, as they do by themselves where `sys.flags.thread_inherit_context` is set.
 """
 
 from __future__ import annotations
@@ -13,28 +13,12 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, TextIO, cast
-
-_log: ContextVar[TextIO | None] = ContextVar("lorchestra_log", default=None)
-_installed = threading.Lock()
-_users = 0
+from typing import Any, NamedTuple, TextIO, cast
 
 
-class _Router:
-    """A text stream that is the log of the job whose function calls, or else the real stream."""
-
-    def __init__(self, real: TextIO) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        log = _log.get()
-        # A thread that outlives its job's function finds the log closed.
-        return getattr(self._real if log is None or log.closed else log, name)
-
-
-class _LogStream(io.TextIOWrapper):
+class LogStream(io.TextIOWrapper):
     """A log as a text stream that threads may share: each write is one piece in the file."""
 
     def __init__(self, descriptor: int) -> None:
@@ -47,59 +31,120 @@ class _LogStream(io.TextIOWrapper):
         self._turn = threading.Lock()
 
     def write(self, text: str) -> int:
+        """Write a text as one piece."""
         with self._turn:
             return super().write(text)
 
+    def close(self) -> None:
+        """Do nothing: a function that closes its standard output has not closed its log."""
 
-def open_log_stream(descriptor: int) -> TextIO:
-    """A text stream onto a log, with a descriptor of its own; the caller closes it."""
-    return _LogStream(descriptor)
+    def release(self) -> None:
+        """Close it: the function has ended."""
+        with contextlib.suppress(ValueError, OSError):
+            super().close()
 
 
-def print_to(stream: TextIO) -> None:
-    """Send what the calling context prints from now on to a stream; `captured` must be active."""
-    _log.set(stream)
+class _Streams(NamedTuple):
+    """The standard streams of one function."""
+
+    stdin: io.TextIOWrapper
+    output: LogStream
+
+
+_streams: ContextVar[_Streams | None] = ContextVar("lorchestra_streams", default=None)
+
+
+class _Router:
+    """A text stream that is the one of the job whose function calls, or else the real one."""
+
+    def __init__(self, real: TextIO, of_job: Callable[[_Streams], TextIO]) -> None:
+        self._real = real
+        self._of_job = of_job
+
+    def _stream(self) -> Any:
+        streams = _streams.get()
+        return self._real if streams is None else self._of_job(streams)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream(), name)
+
+    # What statements use is looked up in the class.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream())
+
+    def __enter__(self) -> Any:
+        return self._stream().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._stream().__exit__(*error)
+
+
+@contextlib.contextmanager
+def printing_to(log: int) -> Iterator[None]:
+    """Send to a log what the calling context prints; `captured` must be active.
+
+    Args:
+        log: Its descriptor, which is not needed any more once the context has been entered.
+    """
+    output = LogStream(log)
+    _streams.set(_Streams(io.TextIOWrapper(io.BytesIO()), output))
+    try:
+        yield
+    finally:
+        output.release()
+
+
+_turn = threading.Lock()
+_users = 0
+_put_back: Callable[[], None]
 
 
 @contextlib.contextmanager
 def captured() -> Iterator[None]:
     """Route the standard streams while the context lasts; may be entered several times at once."""
-    global _users  # noqa: PLW0603 - the standard streams are the process's, so is the count
-    with _installed:
+    global _users, _put_back  # noqa: PLW0603 - the standard streams are the process's, so is this
+    with _turn:
+        if _users == 0:
+            _put_back = _install()
         _users += 1
-        if _users == 1:
-            _install()
     try:
         yield
     finally:
-        with _installed:
+        with _turn:
             _users -= 1
             if _users == 0:
-                _uninstall()
+                _put_back()
 
 
-_real_start = threading.Thread.start
+def _install() -> Callable[[], None]:
+    """Replace the standard streams; gives what puts them back, whatever stands there by then."""
+    stdin, stdout, stderr = sys.stdin, sys.stdout, sys.stderr
 
+    def output(streams: _Streams) -> TextIO:
+        # What a thread prints that outlives its job's function must not mix with data on stdout.
+        return stderr if streams.output.closed else streams.output
 
-def _install() -> None:
-    sys.stdout = cast("TextIO", _Router(sys.stdout))
-    sys.stderr = cast("TextIO", _Router(sys.stderr))
+    sys.stdin = cast("TextIO", _Router(stdin, lambda streams: streams.stdin))
+    sys.stdout = cast("TextIO", _Router(stdout, output))
+    sys.stderr = cast("TextIO", _Router(stderr, output))
+    start = threading.Thread.start
     if not getattr(sys.flags, "thread_inherit_context", False):
-        threading.Thread.start = _start_in_same_context  # type: ignore[method-assign,assignment]
+        threading.Thread.start = _in_same_context(start)  # type: ignore[method-assign]
+
+    def put_back() -> None:
+        sys.stdin, sys.stdout, sys.stderr = stdin, stdout, stderr
+        threading.Thread.start = start  # type: ignore[method-assign]
+
+    return put_back
 
 
-def _uninstall() -> None:
-    threading.Thread.start = _real_start  # type: ignore[method-assign]
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        # Somebody else may have replaced it meanwhile; then it is theirs to put back.
-        if isinstance(stream, _Router):
-            setattr(sys, name, stream._real)  # noqa: SLF001 - of this module
-
-
-def _start_in_same_context(thread: threading.Thread) -> None:
+def _in_same_context(start: Callable[..., None]) -> Callable[..., None]:
     """`Thread.start`, but a thread started by a job's function belongs to that job."""
-    if _log.get() is not None:
-        context, run = contextvars.copy_context(), thread.run
-        thread.run = lambda: context.run(run)  # type: ignore[method-assign]
-    _real_start(thread)
+
+    def start_in_same_context(thread: threading.Thread) -> None:
+        if _streams.get() is not None:
+            context, run = contextvars.copy_context(), thread.run
+            thread.run = lambda: context.run(run)  # type: ignore[method-assign]
+        start(thread)
+
+    return start_in_same_context

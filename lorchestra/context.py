@@ -57,11 +57,13 @@ class CurrentJob:
 
     Attributes:
         identity: Its run, id, attempt and idempotency key; also to be had one by one.
+        was_told: Whether it has seen that it is cancelled.
     """
 
     identity: Identity
     _append: Callable[..., object] | None = None
     _is_cancelled: Callable[[], bool] = bool
+    was_told: bool = False
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -86,10 +88,15 @@ class CurrentJob:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was told to stop: a function that takes long looks, and returns."""
-        return self._is_cancelled()
+        """Whether the run was told to stop: a function that takes long looks, and returns.
 
-    def append(self, event: str, **fields: Any) -> None:
+        One that has seen it is recorded as interrupted, however it ends.
+        """
+        if self._is_cancelled():
+            self.was_told = True
+        return self.was_told
+
+    def append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own to the attempt's file, a metric for example.
 
         Any thread of the function may call it.

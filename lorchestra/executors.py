@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 Message = TypeVar("Message")
 Say = Callable[[Message], None]
 Work = Callable[[int, Say[Message]], None]
+GivenUp = Callable[[Say[Message]], set[int]]
 
 
 class _Left(NamedTuple):
@@ -37,15 +38,14 @@ class ThreadTeam(Generic[Message]):
         """Make the listener look whether workers are to be given up. Any thread may call it."""
         self._messages.put(_LookUp())
 
-    def run(
-        self, work: Work[Message], hear: Say[Message], given_up: Callable[[], set[int]]
-    ) -> None:
+    def run(self, work: Work[Message], hear: Say[Message], given_up: GivenUp[Message]) -> None:
         """Run all workers until each has left.
 
         Args:
             work: What each does; it is given the worker's number and how to say something.
             hear: Called in this thread with what they say, one message at a time, in order.
             given_up: Asked after `look_up`: the workers that are not to be waited for any more.
+                It says what is to be said of them, which is heard after what they said.
         """
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="lorchestra")
         expected = set(range(self._workers))
@@ -57,8 +57,9 @@ class ThreadTeam(Generic[Message]):
             if isinstance(message, _Left):
                 expected.discard(message.worker)
             elif isinstance(message, _LookUp):
-                hung |= given_up()
-                expected -= hung
+                hung |= given_up(self._messages.put)
+                for worker in hung:
+                    self._messages.put(_Left(worker))
             else:
                 hear(message)
         pool.shutdown(wait=not hung)

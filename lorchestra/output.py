@@ -14,8 +14,12 @@ class OutputError(ValueError):
     """The job left something that is no output; the text says what."""
 
 
-def read_output(path: str) -> Any:
+def read_output(path: str, *, only_object: bool = True) -> Any:
     """Read what a job left; None: nothing, or an empty file.
+
+    Args:
+        path: The file.
+        only_object: Whether any JSON value will not do.
 
     Raises:
         OutputError: It is longer than 1,000,000 bytes or no JSON object.
@@ -35,7 +39,7 @@ def read_output(path: str) -> Any:
         output = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise OutputError(f"its output is not JSON: {error}") from None
-    if not isinstance(output, dict):
+    if only_object and not isinstance(output, dict):
         raise OutputError(f"its output is a JSON {_kind(output)}, not an object")
     return output
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _IS_WINDOWS = sys.platform == "win32"
 _GROUP_POLL_S = 0.05
+_MAX_SHOWN = 1000
 
 
 class Usage(NamedTuple):
@@ -42,6 +43,8 @@ class ChildProcess:
     Attributes:
         pid: Its process id.
         was_stopped: Whether it was asked to end, or killed, before it had ended.
+        returncode: The exit code, or the negative number of the signal that ended it; None: it
+            has not been waited for, or somebody else did that first.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ChildProcess:
         env: Mapping[str, str],
         cwd: Path,
         stdin: int = subprocess.DEVNULL,
+        inherited: Sequence[int] = (),
     ) -> None:
         """Start it.
 
@@ -61,12 +65,14 @@ class ChildProcess:
             env: Its whole environment.
             cwd: The folder it runs in.
             stdin: As for `subprocess.Popen`.
+            inherited: Descriptors that it keeps open, besides the standard ones; not on Windows.
 
         Raises:
             OSError: It cannot be started.
             ValueError: An argument or variable holds a NUL byte.
         """
         self.was_stopped = False
+        self.returncode: int | None = None
         self._is_reaped = False
         self._is_killed = False
         self.popen = subprocess.Popen(
@@ -77,22 +83,31 @@ class ChildProcess:
             env=env,
             cwd=cwd,
             shell=isinstance(argv, str),
+            pass_fds=() if _IS_WINDOWS else inherited,
             start_new_session=not _IS_WINDOWS,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.popen.pid
 
+    def feed(self, text: bytes) -> None:
+        """Write its input and close it, once; a process that ended before has lost nothing."""
+        pipe = self.popen.stdin
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(BrokenPipeError), pipe:
+                pipe.write(text)
+
     def wait(self) -> Usage:
         """Wait until it has ended, and its group too if it was stopped; gives what it cost."""
-        usage = self._wait_windows() if _IS_WINDOWS else self._wait_posix()
+        try:
+            usage = self._wait_windows() if _IS_WINDOWS else self._wait_posix()
+        except ChildProcessError:
+            usage = Usage()
+        self._is_reaped = True
+        # Else it would look for the process when it is thrown away.
+        self.popen.returncode = self.returncode or 0
         if self.was_stopped and not _IS_WINDOWS:
             self._wait_for_group()
         return usage
-
-    @property
-    def returncode(self) -> int:
-        """The exit code, or the negative number of the signal that ended it."""
-        return int(self.popen.returncode)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the group; on Windows, where no such thing is, Ctrl-Break."""
@@ -123,8 +138,7 @@ class ChildProcess:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self._is_reaped = True
         _, status, used = os.wait4(self.pid, 0)
-        self._is_reaped = True
-        self.popen.returncode = os.waitstatus_to_exitcode(status)
+        self.returncode = os.waitstatus_to_exitcode(status)
         peak_kb = used.ru_maxrss // 1024 if sys.platform == "darwin" else used.ru_maxrss
         # Between fork and exec a child counts as large as its parent, so only more than that is
         # known to be its own.
@@ -132,8 +146,7 @@ class ChildProcess:
         return Usage(round(used.ru_utime + used.ru_stime, 6), max_rss_kb)
 
     def _wait_windows(self) -> Usage:
-        self.popen.wait()
-        self._is_reaped = True
+        self.returncode = self.popen.wait()
         return Usage()
 
     def _wait_for_group(self) -> None:
@@ -182,6 +195,7 @@ def run_process(
     stop: Stop,
     on_start: Callable[[int], object],
     stdin_text: bytes | None = None,
+    inherited: Sequence[int] = (),
 ) -> Outcome:
     """Run a process to its end.
 
@@ -193,38 +207,35 @@ def run_process(
         stop: What can stop it.
         on_start: Called with its pid.
         stdin_text: What it reads from its standard input; None: nothing.
+        inherited: Descriptors that it keeps open, besides the standard ones; not on Windows.
 
     Returns:
         How it ended. A process that cannot be started has failed, and its log says why.
     """
     stdin = subprocess.DEVNULL if stdin_text is None else subprocess.PIPE
     try:
-        process = ChildProcess(argv, log=log, env=env, cwd=cwd, stdin=stdin)
+        process = ChildProcess(argv, log=log, env=env, cwd=cwd, stdin=stdin, inherited=inherited)
     except (OSError, ValueError) as error:
         reason = _why_not_started(argv, cwd, error)
-        os.write(log, f"lorchestra: {reason}\n".encode(errors="replace"))
+        os.write(log, f"lorchestra: {reason}\n".encode())
         return Outcome("failed", error=reason)
     stop.enter(process)
     try:
         on_start(process.pid)
         if stdin_text is not None:
-            _feed(process, stdin_text)
+            process.feed(stdin_text)
     finally:
+        # It must not wait for its input for ever when its start could not be recorded.
+        process.feed(b"")
         usage = process.wait()
         stop.leave(process)
     return _outcome(process, usage)
 
 
-def _feed(process: ChildProcess, text: bytes) -> None:
-    """Write a process's input and close it; one that ended before it read has lost nothing."""
-    pipe = process.popen.stdin
-    if pipe is not None:
-        with contextlib.suppress(BrokenPipeError), pipe:
-            pipe.write(text)
-
-
 def _outcome(process: ChildProcess, usage: Usage) -> Outcome:
     code = process.returncode
+    if code is None:
+        return Outcome("failed", error="its exit code is lost: something else waited for it")
     exit_code, number = (code, None) if code >= 0 else (None, -code)
     how_it_ended = f"exit code {code}" if number is None else f"signal {_signal_name(number)}"
     status, error = ("succeeded", None) if code == 0 else ("failed", how_it_ended)
@@ -248,8 +259,8 @@ def _signal_name(number: int) -> str:
 
 
 def _why_not_started(argv: Sequence[str] | str, cwd: Path, error: OSError | ValueError) -> str:
-    if not cwd.is_dir():
-        return f"cannot start: the folder {cwd} does not exist"
-    program = argv if isinstance(argv, str) else argv[0]
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"cannot start {program!r}: {reason}"
+    if not os.path.isdir(cwd):
+        return f"cannot start in the folder {str(cwd)[:_MAX_SHOWN]!r}: {reason}"
+    program = argv if isinstance(argv, str) else argv[0]
+    return f"cannot start {program[:_MAX_SHOWN]!r}: {reason}"

@@ -80,6 +80,7 @@ def run_pipeline(
         How it ended. A job that fails is no exception.
 
     Raises:
+        GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
@@ -90,8 +91,9 @@ def run_pipeline(
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
-        stack.enter_context(stop_on_signals(stop, interruptible))
+        # Before the signals are taken over: Ctrl-C ends a wait for the guard by raising.
         run = stack.enter_context(_create_run(pipeline, store, options or Options()))
+        stack.enter_context(stop_on_signals(stop, interruptible))
         around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
         return _PipelineRun(around, options or Options(), handlers).run(store.path)
 
@@ -177,8 +179,14 @@ class _PipelineRun:
                 handler(event)
             except Exception as error:  # noqa: BLE001 - whatever it raises, the run goes on
                 self._handlers.remove(handler)
-                print(  # noqa: T201
-                    f"lorchestra: a progress handler raised {type(error).__name__}: {error}; "
-                    "the run goes on without it",
-                    file=sys.stderr,
-                )
+                _report(error)
+
+
+def _report(error: Exception) -> None:
+    # Often stderr itself is what has failed the handler: its reader has gone.
+    with contextlib.suppress(Exception):
+        print(  # noqa: T201
+            f"lorchestra: a progress handler raised {type(error).__name__}: {error}; "
+            "the run goes on without it",
+            file=sys.stderr,
+        )

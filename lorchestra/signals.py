@@ -13,8 +13,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any, TypeVar
 
 from lorchestra.stop import GRACE_S, Stop
 
@@ -24,20 +25,51 @@ SIGNALS = tuple(
 )
 _NO_SIGNAL = b"\0"
 
+Result = TypeVar("Result")
+
 
 class Interruptible:
-    """Marks that the main thread is inside a function of the user, where Ctrl-C is to raise.
+    """Where the main thread calls a function of the user, in which Ctrl-C is to raise.
 
     Everywhere else an exception out of nowhere could tear a record.
+
+    Attributes:
+        interrupted: Whether a signal came before the last call had ended.
     """
 
     def __init__(self) -> None:
-        self.inside = False
+        self.interrupted = False
+        self._inside = False
+        self._came = 0
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Call a function in which a signal raises KeyboardInterrupt, one that just came too."""
+        try:
+            self._inside = True
+            if self._came:
+                raise KeyboardInterrupt
+            return function()
+        finally:
+            self._inside = False
+            self.interrupted = self._came > 0
+
+    def shield(self, function: Callable[[], Result]) -> Result:
+        """Call, from the user's function, one of ours that must not be torn; then let raise."""
+        if threading.current_thread() is not threading.main_thread():
+            return function()
+        came, was_inside = self._came, self._inside
+        self._inside = False
+        try:
+            return function()
+        finally:
+            self._inside = was_inside
+            if was_inside and self._came > came:
+                raise KeyboardInterrupt
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt in the user's function; elsewhere do nothing."""
-        if self.inside:
-            self.inside = False
+        """Raise KeyboardInterrupt in the user's function; elsewhere only note that it came."""
+        self._came += 1
+        if self._inside:
             raise KeyboardInterrupt
 
 
@@ -61,6 +93,7 @@ def stop_on_signals(
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     handlers = {number: signal.signal(number, interruptible.on_signal) for number in SIGNALS}
+    handlers |= _keep_exit_codes()
     wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(
         target=_watch, args=(receiver, stop, grace_s), name="lorchestra-signals", daemon=True
@@ -77,6 +110,14 @@ def stop_on_signals(
         watcher.join()
         sender.close()
         receiver.close()
+
+
+def _keep_exit_codes() -> dict[int, Any]:
+    """Where SIGCHLD is ignored, which processes inherit, the system forgets how children end."""
+    number = getattr(signal, "SIGCHLD", None)
+    if number is None or signal.getsignal(number) is not signal.SIG_IGN:
+        return {}
+    return {number: signal.signal(number, signal.SIG_DFL)}
 
 
 def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:

@@ -46,7 +46,7 @@ class StageRun:
         else:
             team: ThreadTeam[Event] = ThreadTeam(workers)
             self._around.stop.when_forced = team.look_up
-            team.run(self._work, hear, lambda: self._give_up_hung(hear))
+            team.run(self._work, hear, self._give_up_hung)
             self._around.stop.when_forced = None
         if self._error is not None:
             raise self._error
@@ -57,8 +57,11 @@ class StageRun:
             while (job := self._next()) is not None:
                 self._run_job(worker, job, say)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, in its thread
-            with self._turn:
-                self._error = self._error or error
+            self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        with self._turn:
+            self._error = self._error or error
 
     def _next(self) -> Job | None:
         with self._turn:
@@ -70,11 +73,13 @@ class StageRun:
 
     def _run_job(self, worker: int, job: Job, say: Say[Event]) -> None:
         attempt = JobAttempt(self._around, job)
-        self._running[worker] = attempt
         say(JobStarted(self._stage.name, job.id, attempt.number))
-        outcome = attempt.run()
-        if outcome is not None:
+        self._running[worker] = attempt
+        try:
+            outcome = attempt.run()
+        finally:
             del self._running[worker]
+        if outcome is not None:
             self._finish(attempt, outcome, say)
 
     def _finish(self, attempt: JobAttempt, outcome: Outcome, say: Say[Event]) -> None:
@@ -92,13 +97,22 @@ class StageRun:
             )
         )
 
-    def _give_up_hung(self, hear: Say[Event]) -> set[int]:
+    def _give_up_hung(self, say: Say[Event]) -> set[int]:
         """Record as interrupted the functions that did not react to the stop in time."""
         hung = set()
         for worker, attempt in list(self._running.items()):
-            outcome = attempt.abandon() if attempt.is_in_thread else None
-            if outcome is not None:
+            if attempt.is_in_thread and self._abandon(attempt, say):
                 hung.add(worker)
-                self.hung = True
-                self._finish(attempt, outcome, hear)
+        self.hung = bool(hung)
         return hung
+
+    def _abandon(self, attempt: JobAttempt, say: Say[Event]) -> bool:
+        """Wait for an attempt no more; False: it has just ended by itself."""
+        try:
+            outcome = attempt.abandon()
+        except BaseException as error:  # noqa: BLE001 - raised again by `run`
+            self._note(error)
+            return True
+        if outcome is not None:
+            self._finish(attempt, outcome, say)
+        return outcome is not None

@@ -62,8 +62,9 @@ class Stop:
             self.forced = True
             for job in self._running:
                 job.kill()
-        if self.when_forced is not None:
-            self.when_forced()
+            when_forced = self.when_forced
+        if when_forced is not None:
+            when_forced()
 
     def enter(self, job: Stoppable) -> None:
         """Note that a job runs; where the stop came first, it is told at once."""

@@ -13,7 +13,10 @@ Threads and processes need no lock, because nothing is shared: no two write to o
 
 from runstore.errors import (
     CorruptSegmentError,
+    GuardTimeoutError,
+    GuardUnavailableError,
     RecordError,
+    RunIsAliveError,
     RunNotFoundError,
     RunStoreError,
     SegmentClosedError,
@@ -24,6 +27,7 @@ from runstore.errors import (
 from runstore.liveness import Owner, start_token
 from runstore.merge import Attempt, Job
 from runstore.record import Position
+from runstore.repair import Mended, RepairReport
 from runstore.run import AttemptLog, Durability, Run
 from runstore.store import RunStore
 from runstore.verify import ERROR_CODES, NOTE_CODES, Finding, Report
@@ -37,12 +41,17 @@ __all__ = [
     "CorruptSegmentError",
     "Durability",
     "Finding",
+    "GuardTimeoutError",
+    "GuardUnavailableError",
     "Job",
+    "Mended",
     "Owner",
     "Position",
     "RecordError",
+    "RepairReport",
     "Report",
     "Run",
+    "RunIsAliveError",
     "RunNotFoundError",
     "RunStore",
     "RunStoreError",

@@ -7,6 +7,8 @@ error here either: readers step over it, and `verify` reports it.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RunStoreError(Exception):
     """Base of all errors of runstore."""
@@ -33,6 +35,19 @@ class RunNotFoundError(RunStoreError, LookupError):
 
     def __str__(self) -> str:
         return f"no run {self.run_id!r} in the store {self.store}"
+
+
+class RunIsAliveError(RunStoreError):
+    """The run's process is at work, or cannot be seen from here, so the run must not be changed."""
+
+    def __init__(self, run_id: str, host: str, pid: int) -> None:
+        super().__init__(run_id, host, pid)
+        self.run_id = run_id
+        self.host = host
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} is at work: process {self.pid} on {self.host}"
 
 
 class StoreNotFoundError(RunStoreError, LookupError):
@@ -98,6 +113,49 @@ class SegmentPoisonedError(RunStoreError):
 
     def __str__(self) -> str:
         return f"{self.path}: takes no more records: {self.reason}"
+
+
+class GuardTimeoutError(RunStoreError, TimeoutError):
+    """Another run holds the guard.
+
+    Attributes:
+        path: The file that is locked.
+        timeout_s: How long it was waited for, in seconds.
+        holder: What the holder says of itself: `run`, `host`, `pid`, `token`, `since`; empty when
+            it has not said yet.
+    """
+
+    def __init__(self, path: str, timeout_s: float, holder: dict[str, Any] | None = None) -> None:
+        super().__init__(path, timeout_s, holder)
+        self.path = path
+        self.timeout_s = timeout_s
+        self.holder = holder or {}
+
+    def __str__(self) -> str:
+        if not self.holder:
+            return f"{self.path}: the guard is held by another run"
+        run, host, pid, since = (self.holder.get(key) for key in ("run", "host", "pid", "since"))
+        return (
+            f"{self.path}: the guard is held by run {run} (host {host}, pid {pid}, since {since})"
+        )
+
+
+class _Known(dict[str, Any]):
+    """A mapping that has a word for what is not in it."""
+
+    def __missing__(self, key: str) -> str:
+        return "unknown"
+
+
+class GuardUnavailableError(RunStoreError):
+    """The guard needs a library that is not installed; `library` names it."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(library)
+        self.library = library
+
+    def __str__(self) -> str:
+        return f"the guard needs {self.library}, which is not installed"
 
 
 class SegmentClosedError(RunStoreError):

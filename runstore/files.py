@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import io
 import os
 import secrets
 import stat
 import sys
 import threading
+from collections.abc import Callable, Iterator
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+_BLOCK_BYTES = 1 << 20
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
 _READ = os.O_RDONLY
@@ -166,6 +170,55 @@ def publish(path: str, data: bytes, *, sync: bool) -> None:
         sync_folder(os.path.dirname(path))
 
 
+def temporary_beside(path: str) -> str:
+    """A free name beside a file, for what is to take its place; nothing reads it."""
+    return f"{path}.{secrets.token_hex(8)}.tmp"
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[Callable[[bytes], None]]:
+    """Create a file, write it in pieces, and put it on the disk at the end of the context."""
+    descriptor = create(path)
+    try:
+        yield functools.partial(append, descriptor)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(source: str, path: str) -> None:
+    """Give a file another name in one step, in place of what has it, and put that on the disk.
+
+    Raises:
+        OSError: On Windows, also when somebody has the file open that is to be replaced.
+    """
+    os.replace(source, path)
+    sync_folder(os.path.dirname(path))
+
+
+def copy_into(path: str, write: Callable[[bytes], None], block_bytes: int) -> None:
+    """Copy a file's bytes."""
+    with open_binary(path) as file:
+        while block := file.read(block_bytes):
+            write(block)
+
+
+def same_content(path: str, other: str) -> bool:
+    """Tell whether two files hold the same bytes; False, too, when one is no file."""
+    if not is_file(path) or not is_file(other) or size_bytes(path) != size_bytes(other):
+        return False
+    with open_binary(path) as one, open_binary(other) as two:
+        while block := one.read(_BLOCK_BYTES):
+            if block != two.read(_BLOCK_BYTES):
+                return False
+    return True
+
+
+def open_binary(path: str) -> io.BufferedReader:
+    """Open a regular file for reading, as a stream."""
+    return os.fdopen(open_read(path), "rb")
+
+
 def _rename_new(temporary: str, path: str) -> None:
     """Rename a file to a name that is free, or drop it where somebody else was first."""
     if not os.path.exists(path):
@@ -207,6 +260,15 @@ def read(descriptor: int, size: int) -> bytes:
     return data
 
 
+def read_whole(path: str, at_most: int) -> bytes:
+    """Read a small file, or its first `at_most` bytes."""
+    descriptor = open_read(path)
+    try:
+        return os.read(descriptor, at_most)
+    finally:
+        os.close(descriptor)
+
+
 def read_end(descriptor: int, size: int) -> bytes:
     """Read up to the last `size` bytes of a file."""
     os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - size), os.SEEK_SET)
@@ -218,12 +280,26 @@ def close(descriptor: int) -> None:
     os.close(descriptor)
 
 
+def remove(path: str) -> None:
+    """Remove a file; nothing happens when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def names(path: str) -> list[str]:
     """The names in a folder, sorted; none when there is no such folder."""
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def is_file(path: str) -> bool:
+    """Tell whether a regular file, and no link to one, stands there."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def is_folder(path: str) -> bool:

@@ -25,9 +25,11 @@ IGNORE_FILE = ".gitignore"
 RUNS = "runs"
 JOBS = "jobs"
 LOGS = "logs"
+LOCKS = "locks"
 RUN_FOLDERS = frozenset({JOBS, LOGS})
 DAMAGED_SUFFIX = ".damaged"
 TEMPORARY_SUFFIX = ".tmp"
+HOLDER_SUFFIX = ".holder"
 
 MAX_JOB_ID_BYTES = 10_000
 _MAX_PORTABLE = 80

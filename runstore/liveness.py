@@ -48,6 +48,34 @@ def start_token(pid: int) -> str | None:
     return _token_linux(pid) if sys.platform == "linux" else _token_psutil(pid)
 
 
+_written_here: set[str] = set()
+
+
+def run_opened(run_id: str) -> None:
+    """Note that this process writes a run."""
+    _written_here.add(run_id)
+
+
+def run_closed(run_id: str) -> None:
+    """Note that this process writes a run no more, whether it has an `end` or not."""
+    _written_here.discard(run_id)
+
+
+def is_at_work(owner: Owner, run_id: str) -> bool | None:
+    """Tell whether the process that wrote a run may write more of it.
+
+    Of this process that is known exactly. Another one of this machine is at work on the run as
+    long as it lives.
+
+    Returns:
+        None when it cannot be seen from here: for a process of another host, and where the system
+        gave no start token.
+    """
+    if owner.pid == os.getpid() and owner == this_process():
+        return run_id in _written_here
+    return is_alive(owner)
+
+
 def is_alive(owner: Owner) -> bool | None:
     """Tell whether a process still runs; None when that cannot be seen from here.
 

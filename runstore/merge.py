@@ -126,8 +126,10 @@ class Fold:
         if attempt is None:
             if event in self._of_run:
                 self._of_run[event](record)
-        elif event in self._of_attempt:
-            self._of_attempt[event](self._attempt(*attempt), record)
+            return
+        taken = self._attempt(*attempt)
+        if event in self._of_attempt:
+            self._of_attempt[event](taken, record)
 
     def result(self, *, alive: bool) -> RunState:
         """Give the state. Call it once, after the last record.

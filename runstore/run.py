@@ -21,8 +21,9 @@ from runstore.errors import (
     SegmentClosedError,
     SegmentPoisonedError,
 )
+from runstore.guard import Guard
 from runstore.inventory import FORMAT
-from runstore.liveness import this_process
+from runstore.liveness import run_closed, run_opened, this_process
 from runstore.merge import ATTEMPT_STATUSES, NOT_RUN_STATUSES, RUN_END_STATUSES
 from runstore.record import NO_PREVIOUS, RESERVED_FIELDS, Position, encode
 from runstore.segment import SegmentWriter
@@ -156,9 +157,9 @@ class Run:
     """A run that is being written: a context manager. Any thread may call `job`.
 
     Leaving the context without `end` ends the run: `succeeded` when every job did, `interrupted` on
-    KeyboardInterrupt, else `failed`. Where an attempt is
-    still open, or the store cannot be written, no `end` is written, and the run reads `crashed`
-    once its process is gone.
+    KeyboardInterrupt, else `failed`. Where an attempt is still open, or the store cannot be
+    written, no `end` is written, and the run reads `crashed` once its process is gone. The guard,
+    if there is one, is held until the context is left.
 
     Attributes:
         id: The run's id.
@@ -174,12 +175,14 @@ class Run:
         pipeline: str,
         jobs: Iterable[str | Mapping[str, Any]],
         fields: Mapping[str, Any],
+        guard: Guard,
     ) -> None:
         """Create the run's folder and write its `begin` and `planned`; `create_run` does this."""
         self.id = layout.new_run_id()
         self.path = layout.run_folder(store, self.id)
         self.durability = durability
         self.receipt: str | None = None
+        self._guard = guard
         self.jobs_folder = files.FolderSync(f"{self.path}/{layout.JOBS}")
         self._owner = this_process().fields()
         planned = [_planned_job(job) for job in jobs]
@@ -194,10 +197,12 @@ class Run:
         self._open = 0
         self._ended = False
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(1)}")
+        run_opened(self.id)
         try:
+            guard.announce(self.id)
             self._begin(store, begin, chunks)
         except BaseException:
-            self._segment.close()
+            self._close()
             raise
 
     def _first_record(self, pipeline: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,6 +231,14 @@ class Run:
             # The store's own folder too: who made it may not have come to that, or had no need to.
             for folder in (self.path, f"{store}/{layout.RUNS}", store):
                 files.sync_folder(folder)
+
+    @property
+    def guard_descriptor(self) -> int | None:
+        """The descriptor that holds the guard, for a job's process to inherit; None: there is none.
+
+        A process that has it keeps the guard held until it ends, even if this one is killed.
+        """
+        return self._guard.descriptor
 
     def job(self, job_id: str, *, stage: str | None = None) -> AttemptLog:
         """Begin the next attempt of a job.
@@ -322,10 +335,14 @@ class Run:
             )
             if self.durability == "disk":
                 self._segment.sync()
-            self._segment.close()
+            self._close()
             self._ended = True
             self.receipt = str(position)
             return position
+
+    def _close(self) -> None:
+        self._segment.close()
+        run_closed(self.id)
 
     def _refuse_ended(self) -> None:
         if self._ended:
@@ -347,7 +364,8 @@ class Run:
             if error is None:
                 raise
         finally:
-            self._segment.close()
+            self._close()
+            self._guard.release()
 
 
 def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -166,19 +166,19 @@ class Scan:
         if is_gap:
             numbers = f"record {first} is" if missing == 1 else f"records {first} to {last} are"
             line = line._replace(code="gap", detail=f"{numbers} missing before it")
-        return self._step_over_lost(line, frame.n) if frame.event == b"lost" else line
+        return self._step_over_lost(line, self.last) if frame.event == b"lost" else line
 
-    def _step_over_lost(self, line: Line, n: int) -> Line:
+    def _step_over_lost(self, line: Line, at: Position) -> Line:
         """Go on after the records that a repair found missing."""
         self.records -= 1
-        last = _last_lost(decode(line.raw) or {}, n)
+        last = _last_lost(decode(line.raw) or {}, at)
         if last is None or self._contradicts_witness(*last):
             detail = "is a lost record that does not fit here"
             return line._replace(counts=False, code="damaged", detail=detail)
         self.last = last
         self._next_n, self._previous = last.n + 1, last.crc
         if line.code is None:
-            line = line._replace(code="lost", detail=f"records {n} to {last.n} are lost")
+            line = line._replace(code="lost", detail=f"records {at.n} to {last.n} are lost")
         return line
 
     def _judge_tail(self, number: int, text: _Text) -> Line | None:
@@ -230,12 +230,17 @@ def _line(number: int, text: _Text, frame: Frame | None, code: str, detail: str)
     return Line(number, text.offset, text.raw, frame, False, code, detail)
 
 
-def _last_lost(fields: dict[str, Any], n: int) -> Position | None:
-    """Where the last of the records stood that a lost record, the `n`th, stands for."""
+def _last_lost(fields: dict[str, Any], at: Position) -> Position | None:
+    """Where the last of the records stood that a lost record stands for.
+
+    What came last at the end of a file that nobody vouched for is not known: `was` is null then.
+    """
     first, last, was = fields.get("first"), fields.get("last"), fields.get("was")
-    if type(last) is int and isinstance(was, str) and first == n <= last:
-        return Position(last, was)
-    return None
+    if type(last) is not int or first != at.n or last < at.n:
+        return None
+    if was is None:
+        return Position(last, at.crc)
+    return Position(last, was) if isinstance(was, str) else None
 
 
 def _with_next(lines: Iterator[_Text]) -> Iterator[tuple[_Text, _Text | None]]:
@@ -290,7 +295,7 @@ def peek(path: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Read only the first and the last record of a file, for lists of many.
 
     Returns:
-        Both as parsed, each None when it is not whole; so is a last one of over 64 KiB.
+        Both as parsed, each None when it is not whole.
 
     Raises:
         OSError: The file cannot be read.
@@ -301,6 +306,8 @@ def peek(path: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         if b"\n" not in head:
             head += files.read(descriptor, MAX_LINE_BYTES)
         end = files.read_end(descriptor, 1 << 16)
+        if b"\n" not in end[:-1]:
+            end = files.read_end(descriptor, MAX_LINE_BYTES)
     finally:
         files.close(descriptor)
     return _whole(head.split(b"\n", 1)[0]), _whole(end.rstrip(b"\n").rsplit(b"\n", 1)[-1])

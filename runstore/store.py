@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from runstore import files, layout
 from runstore.errors import StoreNotFoundError
+from runstore.guard import GuardKind, hold
+from runstore.repair import RepairReport, repair_run
 from runstore.run import Durability, Run
 from runstore.storefile import check_store, create_store
 from runstore.verify import Report, verify
@@ -20,13 +22,26 @@ class RunStore:
     Making one writes nothing; the folder is made by the first `create_run`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], durability: Durability = "disk") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durability: Durability = "disk",
+        guard: GuardKind = None,
+        *,
+        guard_timeout_s: float = 0.0,
+    ) -> None:
         """Open a store, or prepare to make one.
 
         Args:
             path: Its folder.
             durability: `disk`: what ended is on the disk before that is acknowledged. `os`: the
                 operating system has every record: it survives a killed process, not a power cut.
+            guard: What keeps a second run of a pipeline from starting beside the first. None:
+                nothing. `"filelock"`: a lock of the operating system, which cannot go stale. A
+                callable: it gives a context manager, and is given the path of a file that stands
+                for the pipeline if it takes an argument.
+            guard_timeout_s: How long a run waits for the guard, in seconds; 0: not at all;
+                negative: without limit.
 
         Raises:
             StoreFormatError: What is there is no store, or one of a newer version.
@@ -36,6 +51,8 @@ class RunStore:
             raise ValueError(f"durability is 'disk' or 'os', not {durability!r}")
         self.path = files.absolute(path)
         self.durability: Durability = durability
+        self._guard: GuardKind = guard
+        self._guard_timeout_s = guard_timeout_s
         check_store(self.path)
 
     def create_run(
@@ -54,13 +71,20 @@ class RunStore:
 
         Raises:
             RecordError: An id or a field cannot be stored, or an id stands there twice.
+            GuardTimeoutError: Another run of the pipeline holds the guard; nothing was written.
+            GuardUnavailableError: filelock is not installed.
             OSError: The store cannot be made or written.
 
         On disk afterwards: the run's folder and its file with `begin` and `planned`; with
         durability `disk`, all of that is on the disk before the first job.
         """
         create_store(self.path, sync=self.durability == "disk")
-        return Run(self.path, self.durability, pipeline, jobs, fields)
+        guard = hold(self._guard, self.path, pipeline, self._guard_timeout_s)
+        try:
+            return Run(self.path, self.durability, pipeline, jobs, fields, guard)
+        except BaseException:
+            guard.release()
+            raise
 
     def runs(self) -> Iterator[RunSummary]:
         """Give the runs, newest first, each read when it is asked for.
@@ -87,6 +111,23 @@ class RunStore:
         Costs a pass over all its records.
         """
         return read_run(self.path, run_id)
+
+    def repair(self, run_id: str, *, dry_run: bool = False) -> RepairReport:
+        """Mend a run, so that `verify` finds no error in it; keep all damaged files beside it.
+
+        Args:
+            run_id: The run.
+            dry_run: Say what would be done, and write nothing.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            RunIsAliveError: Its process is at work, or cannot be seen from here.
+            OSError: A file cannot be read or written.
+
+        Beside every file that is replaced stays the original, as `<file>.damaged`. Exactly the
+        damaged records are lost; `lost` records say which. A second time it changes nothing.
+        """
+        return repair_run(self.path, run_id, dry_run=dry_run)
 
     def verify(
         self,

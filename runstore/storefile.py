@@ -14,7 +14,7 @@ _SUPPORTED = f"stores of version {STORE_VERSION}"
 _CONTENT = b'{"format":"runstore","version":1'
 _LINE = b'%b,"crc":"%08x"}\n' % (_CONTENT, crc32(_CONTENT))
 _MAX_BYTES = 1 << 16
-_OWN_NAMES = frozenset({layout.IGNORE_FILE, layout.RUNS})
+_OWN_NAMES = frozenset({layout.IGNORE_FILE, layout.RUNS, layout.LOCKS})
 
 
 def create_store(store: str, *, sync: bool) -> None:

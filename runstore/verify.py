@@ -15,7 +15,7 @@ from runstore import files, layout
 from runstore.errors import RunNotFoundError
 from runstore.inventory import Inventory, attempt_misfit, record_in, take_inventory
 from runstore.layout import AttemptKey
-from runstore.liveness import is_alive
+from runstore.liveness import is_at_work
 from runstore.scan import Line, Scan
 from runstore.storefile import store_file_problem
 
@@ -218,7 +218,7 @@ class _RunCheck:
         owner = inventory.owner
         if owner is None:
             return "the run has no end"
-        alive = is_alive(owner)
+        alive = is_at_work(owner, self._run_id)
         if alive is None:
             return (
                 f"the run has no end; its process is on {owner.host} and cannot be seen from here"

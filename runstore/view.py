@@ -17,7 +17,7 @@ from runstore.inventory import (
     take_inventory,
 )
 from runstore.layout import AttemptKey
-from runstore.liveness import is_alive, owner_in
+from runstore.liveness import is_at_work, owner_in
 from runstore.merge import (
     CRASHED,
     RUN_END_STATUSES,
@@ -150,7 +150,7 @@ def summarize(store: str, run_id: str) -> RunSummary | None:
         return None
     status = RUNNING
     owner = owner_in(begin)
-    if not end and (owner is None or is_alive(owner) is False):
+    if not end and (owner is None or is_at_work(owner, run_id) is False):
         # It may have ended between the reading and the look at its process; now it is final.
         _, end = _ends(last_path, run_id)
         status = CRASHED
@@ -164,7 +164,7 @@ def _ends(path: str, run_id: str) -> tuple[Record, Record]:
     """The `begin` and the `end` of a run's own file, each empty where it is not there."""
     try:
         first, last = peek(path)
-    except (FileNotFoundError, files.NotAFileError):
+    except (FileNotFoundError, NotADirectoryError, files.NotAFileError):
         return {}, {}
     if first is not None and first.get("run") != run_id:
         return {}, {}
@@ -186,7 +186,7 @@ def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | N
         for record in attempt_records(inventory, key):
             fold.add(record, (record["job"], key.attempt))
             owner = owner or owner_in(record)
-    alive = is_alive(owner) if owner else False
+    alive = is_at_work(owner, run_id) if owner else False
     return inventory, fold.result(alive=alive is not False), alive
 
 

@@ -40,7 +40,7 @@ def command() -> None:
 
 @command.command("list")
 @json_option
-def list_(as_json: bool) -> None:  # noqa: FBT001 - click's way
+def list_(as_json: bool) -> None:
     """List all jobs, with the pipelines that use them.
 
     A file that is wrong is reported on stderr, and the exit code is 2.
@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click's way
 @command.command("show")
 @click.argument("job")
 @json_option
-def show(job: str, as_json: bool) -> None:  # noqa: FBT001 - click's way
+def show(job: str, as_json: bool) -> None:
     """Show the definition of JOB, and where it is used."""
     uses, _ = _uses()
     found = [use for use in uses if use.job.id == job]

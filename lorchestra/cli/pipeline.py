@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.progress import Handler
     from lorchestra.runner import RunResult
-    from runstore import RunStore
+    from runstore import GuardTimeoutError, RunStore
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     default=None,
     help="After a failure start no further job, or run all the same.  "
     "[default: as the pipeline says, else keep going]",
+)
+@click.option(
+    "--guard",
+    type=click.Choice(["fail", "wait", "skip"]),
+    help="Never run this pipeline twice at once in a store. While another run of it is at work: "
+    "fail with exit code 75, wait for it, or skip this run with exit code 0.  "
+    "[default: no guard]",
 )
 @click.option(
     "--durability",
@@ -64,11 +71,12 @@ def command(
     name: str,
     max_workers: int | None,
     store: Path | None,
-    stop_on_failure: bool | None,  # noqa: FBT001 - click gives options by name
+    stop_on_failure: bool | None,
+    guard: str | None,
     durability: Any,
     progress: str,
-    dry_run: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Run the pipeline NAME: its stages one after another, the jobs of a stage side by side.
 
@@ -78,11 +86,12 @@ def command(
     \b
     Examples:
         lorchestra pipeline pipeline.ingest --max-workers 4
-        lorchestra pipeline ./nightly.yaml --stop-on-failure --json
+        lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
 
     Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
-    3: the run cannot be recorded; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an interrupt
-    running jobs are asked to end, and killed after 10 seconds or at a second Ctrl-C.
+    3: the run cannot be recorded; 75: another run holds the guard; 130, 143: interrupted by
+    Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed after 10 seconds
+    or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, Path.cwd())
     pipeline = load_pipeline(path, root)
@@ -90,10 +99,21 @@ def command(
     if dry_run:
         _print_plan(pipeline, options, as_json=as_json)
         return
-    from runstore import RunStore
+    from runstore import GuardTimeoutError, RunStore
 
-    run_store = RunStore(store_path(store, root), durability)
-    code = _run(pipeline, run_store, options, progress, as_json=as_json)
+    folder = store_path(store, root)
+    run_store = RunStore(folder, durability, "filelock" if guard else None)
+    try:
+        code = _run(pipeline, run_store, options, progress, as_json=as_json)
+    except GuardTimeoutError as error:
+        if guard == "fail":
+            raise
+        if guard == "skip":
+            _say_skipped(pipeline, error, as_json=as_json)
+            return
+        click.echo(f"lorchestra: {error}; waiting for it", err=True)
+        run_store = RunStore(folder, durability, "filelock", guard_timeout_s=-1)
+        code = _run(pipeline, run_store, options, progress, as_json=as_json)
     sys.exit(code)
 
 
@@ -118,6 +138,13 @@ def _run(
 
         print_json(run_object(store.read(result.run_id)))
     return _exit_code(result)
+
+
+def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
+    click.echo(f"lorchestra: {error}; this run is skipped", err=True)
+    if as_json:
+        skipped = {"status": "skipped", "success": True, "held_by": error.holder}
+        print_json({"run_id": None, "pipeline_id": pipeline.id, **skipped})
 
 
 def _exit_code(result: RunResult) -> int:

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import click
 
 from lorchestra import __version__
-from lorchestra.errors import EXIT_OK, EXIT_SIGINT, EXIT_STORE, EXIT_USAGE, LorchestraError
+from lorchestra.errors import (
+    EXIT_GUARD_HELD,
+    EXIT_OK,
+    EXIT_SIGINT,
+    EXIT_STORE,
+    EXIT_USAGE,
+    LorchestraError,
+)
 
 _EXIT_SIGPIPE = 141
 _COMMANDS = {
@@ -63,7 +70,8 @@ def root() -> None:
     \b
     Exit codes: 0 succeeded; 1 a job failed; 2 usage, configuration or a pipeline
     file is wrong, nothing was run; 3 the store cannot be used, or verify found an
-    error; 130 and 143 interrupted by Ctrl-C and by SIGTERM.
+    error; 75 another run holds the guard; 130 and 143 interrupted by Ctrl-C and by
+    SIGTERM.
     """
 
 
@@ -121,8 +129,10 @@ def _where_to_read(error: click.ClickException) -> str:
 def _code_of_failure(error: BaseException) -> int | None:
     if isinstance(error, LorchestraError):
         return error.exit_code
-    from runstore import RecordError, RunNotFoundError, RunStoreError
+    from runstore import GuardTimeoutError, RecordError, RunNotFoundError, RunStoreError
 
+    if isinstance(error, GuardTimeoutError):
+        return EXIT_GUARD_HELD
     if isinstance(error, RunNotFoundError | RecordError):
         return EXIT_USAGE
     if isinstance(error, RunStoreError | OSError):

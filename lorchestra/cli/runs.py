@@ -45,7 +45,7 @@ def command() -> None:
 )
 @store_option
 @json_option
-def list_(limit: int, store: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+def list_(limit: int, store: Path | None, as_json: bool) -> None:
     """List runs, newest first."""
     run_store = open_store(store)
     summaries = list(itertools.islice(run_store.runs(), limit))
@@ -72,7 +72,7 @@ def list_(limit: int, store: Path | None, as_json: bool) -> None:  # noqa: FBT00
 @click.argument("run", default=LAST)
 @store_option
 @json_option
-def show(run: str, store: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+def show(run: str, store: Path | None, as_json: bool) -> None:
     """Show RUN, job by job; without RUN, the last one."""
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))

@@ -56,8 +56,8 @@ def verify(
     runs: tuple[str, ...],
     store: Path | None,
     receipt: str | None,
-    strict: bool,  # noqa: FBT001 - click's way
-    as_json: bool,  # noqa: FBT001
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Read every record of RUN, or of the whole store, and say what is damaged or missing.
 

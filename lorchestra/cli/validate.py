@@ -16,7 +16,7 @@ from lorchestra.report.text import counted
 @click.command("validate", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option
-def command(files: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's way
+def command(files: tuple[str, ...], as_json: bool) -> None:
     """Check pipeline FILEs, and the job files that they name; run nothing.
 
     Every mistake is listed as file:line:column. A pipeline's name works as well as a path.

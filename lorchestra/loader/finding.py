@@ -74,7 +74,8 @@ def _near_names(name: str, root: Path) -> tuple[str, ...]:
     full = {}
     for pipeline in map(name_of, find_pipelines(root)):
         full[pipeline.removeprefix(_PREFIX)] = full[pipeline] = pipeline
-    return tuple(dict.fromkeys(full[match] for match in near(name, full)))
+    matches = near(name.removeprefix(_PREFIX), full)
+    return tuple(dict.fromkeys(full[match] for match in matches))
 
 
 def _near_paths(name: str, path: Path) -> tuple[str, ...]:

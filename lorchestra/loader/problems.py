@@ -12,7 +12,7 @@ from lorchestra.wording import did_you_mean, near
 
 # Comparing each of many unknown names with each of many known ones would be quadratic: after so
 # many pairs of characters, about a second, the mistakes of a file get no more guesses.
-_MOST_PAIRS_COMPARED = 20_000_000
+_MOST_PAIRS_COMPARED = 10_000_000
 
 
 class Place(Protocol):
@@ -72,8 +72,12 @@ class Problems:
         return did_you_mean(near(word, known, at_most=2)) if self._pairs_left > 0 else ""
 
     def in_order(self) -> list[Problem]:
-        """All mistakes, in the order in which they stand in the file."""
-        return sorted(self._found, key=lambda problem: (problem.line, problem.column))
+        """All mistakes, in the order in which they stand in the file.
+
+        What stands behind several aliases is read several times, and told once.
+        """
+        once = dict.fromkeys(self._found)
+        return sorted(once, key=lambda problem: (problem.line, problem.column))
 
 
 class Report:

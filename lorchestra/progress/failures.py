@@ -9,17 +9,18 @@ from lorchestra.report.logs import TAIL_LINES, log_tail
 from lorchestra.report.text import counted
 
 _SHOWN = 10
+_NO_FAILURE = frozenset({"succeeded", "interrupted"})
 
 
 class Failures:
-    """A handler that keeps the attempts that did not succeed."""
+    """A handler that keeps the attempts that failed; those stopped with the run are none."""
 
     def __init__(self) -> None:
         self._finished: list[JobFinished] = []
 
     def __call__(self, event: Event) -> None:
         """Keep the event if it is a failure."""
-        if isinstance(event, JobFinished) and not event.outcome.succeeded:
+        if isinstance(event, JobFinished) and event.outcome.status not in _NO_FAILURE:
             self._finished.append(event)
 
     def lines(self, more: str) -> Iterator[str]:

@@ -104,7 +104,7 @@ def test_every_node_knows_its_line_and_column() -> None:
     assert isinstance(document, MapNode)
     (first, text), (second, items) = document.entries.values()
     assert isinstance(items, ListNode)
-    places = [document, first, text, second, items, items.items[0]]
+    places: list[Node] = [document, first, text, second, items, items.items[0]]
     assert [(node.line, node.column) for node in places] == [
         (1, 1),
         (1, 1),
@@ -325,7 +325,7 @@ def test_a_billion_laughs_cost_nothing() -> None:
     lines += [f"- &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(40)]
     start = time.process_time()
     assert mistake("\n".join(lines)).endswith(": more than 1,000,000 values: too large")
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20
 
 
 def test_long_text_repeated_by_aliases_counts_by_its_length() -> None:

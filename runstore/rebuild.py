@@ -1,0 +1,153 @@
+"""Rebuild one damaged file of records: every record that survived, byte for byte, and no other.
+
+Where records are missing a `lost` record stands: `first` and `last` are their numbers, `was` the
+checksum that what follows, or what vouches for the file, expects. So the chain still holds, and so
+does the witness. Valid records that stand in the wrong place are put where the chain wants them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runstore.record import NO_PREVIOUS, Frame, Position, decode, encode
+from runstore.scan import Line, Scan
+
+_BLOCK_BYTES = 1 << 18
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuilt file holds: how many records were kept, and which numbers are lost.
+
+    Attributes:
+        kept: How many records survived.
+        lost: The first and last number of each stretch that did not.
+    """
+
+    kept: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def lost_records(self) -> int:
+        """How many records are lost, as far as their numbers tell."""
+        return sum(last - first + 1 for first, last in self.lost)
+
+
+def rebuild(
+    source: str | None, witness: Position | None, write: Callable[[bytes], None]
+) -> Rebuilt:
+    """Read a damaged file and write what it should be.
+
+    Args:
+        source: The damaged file; None: there is none, and all its records are lost.
+        witness: Where its last record stands, by what another file says; None: nobody says.
+        write: Takes the new content, piece by piece.
+
+    Raises:
+        OSError: The file cannot be read, or the new content not written.
+
+    Memory is constant, but for the valid records that stand in the wrong place.
+    """
+    builder = _Builder(write, {} if source is None else _misplaced(source, witness))
+    ends_badly = source is None
+    is_ended = False
+    if source is not None:
+        scan = Scan(source, witness)
+        for line in scan:
+            if line.counts and line.frame is not None:
+                builder.add(line, line.frame)
+                ends_badly = False
+            elif line.code not in {"torn-tail", "duplicate", "truncated"}:
+                ends_badly = True
+        is_ended = scan.ended
+    builder.finish(witness, is_ended=is_ended, ends_badly=ends_badly)
+    return builder.result
+
+
+def _misplaced(source: str, witness: Position | None) -> dict[int, list[tuple[Frame, bytes]]]:
+    """The lines whose own checksum holds but that do not count where they stand, by number."""
+    found: dict[int, list[tuple[Frame, bytes]]] = {}
+    for line in Scan(source, witness):
+        if not line.counts and line.frame is not None:
+            found.setdefault(line.frame.n, []).append((line.frame, line.raw))
+    return found
+
+
+class _Builder:
+    """Writes a file anew, in the order of the numbers, and keeps the chain."""
+
+    def __init__(
+        self, write: Callable[[bytes], None], misplaced: dict[int, list[tuple[Frame, bytes]]]
+    ) -> None:
+        self.result = Rebuilt()
+        self._write_block = write
+        self._misplaced = misplaced
+        self._block: list[bytes] = []
+        self._block_bytes = 0
+        self._next_n = 0
+        self._previous = NO_PREVIOUS
+
+    def add(self, line: Line, frame: Frame) -> None:
+        """Take a record over, after what is missing before it."""
+        self._fill(frame.n)
+        if self._next_n < frame.n:
+            self._lose(frame.n - 1, frame.prev)
+        self._take(frame, line.raw)
+
+    def finish(self, witness: Position | None, *, is_ended: bool, ends_badly: bool) -> None:
+        """Say what is missing at the end, and write the rest.
+
+        Args:
+            witness: Where the last record stands, if something says so.
+            is_ended: Whether the last record taken is an `end`: nothing follows it.
+            ends_badly: Whether damaged lines come after the last record taken.
+        """
+        if witness is not None:
+            self._fill(witness.n + 1)
+            if self._next_n <= witness.n:
+                self._lose(witness.n, witness.crc)
+        elif not is_ended:
+            found = self._next_n
+            self._fill(None)
+            if ends_badly and self._next_n == found:
+                self._lose(self._next_n, None)
+        self._flush()
+
+    def _fill(self, before: int | None) -> None:
+        """Put misplaced records in where the chain of checksums says that they belong."""
+        while before is None or self._next_n < before:
+            for frame, raw in self._misplaced.get(self._next_n, ()):
+                if frame.prev == self._previous:
+                    self._take(frame, raw)
+                    break
+            else:
+                return
+
+    def _take(self, frame: Frame, raw: bytes) -> None:
+        self._put(raw + b"\n")
+        self._next_n, self._previous = frame.n + 1, frame.crc
+        if frame.event == b"lost":
+            fields = decode(raw) or {}
+            self._next_n = fields.get("last", frame.n) + 1
+            self._previous = fields.get("was") or frame.crc
+        else:
+            self.result.kept += 1
+
+    def _lose(self, last: int, was: str | None) -> None:
+        fields = {"first": self._next_n, "last": last, "was": was}
+        line, position = encode(self._next_n, self._previous, "lost", fields)
+        self._put(line)
+        self.result.lost.append((self._next_n, last))
+        self._next_n, self._previous = last + 1, was or position.crc
+
+    def _put(self, line: bytes) -> None:
+        self._block.append(line)
+        self._block_bytes += len(line)
+        if self._block_bytes > _BLOCK_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._block:
+            self._write_block(b"".join(self._block))
+            self._block, self._block_bytes = [], 0

@@ -1,0 +1,156 @@
+"""The store as a whole: what it lists, in which order, and at what cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runstore import RunNotFoundError, RunStore, StoreNotFoundError, files, layout
+from tests.runstore.samples import codes, finished_run, open_run
+
+MISSING = "01919191-9191-7191-9191-9191919191ab"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "store", durability="os")
+
+
+def test_making_a_store_object_writes_nothing(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "store")
+    assert list(store.runs()) == []
+    assert store.run_ids() == []
+    with pytest.raises(StoreNotFoundError):
+        store.verify()
+    with pytest.raises(RunNotFoundError):
+        store.read(MISSING)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_default_durability_is_disk(tmp_path: Path) -> None:
+    assert RunStore(tmp_path).durability == "disk"
+    with RunStore(tmp_path).create_run(pipeline="p") as run:
+        assert run.durability == "disk"
+
+
+@pytest.mark.parametrize("durability", ["none", "", "Disk", None])
+def test_another_durability_is_refused(tmp_path: Path, durability: Any) -> None:
+    with pytest.raises(ValueError, match="durability is 'disk' or 'os'"):
+        RunStore(tmp_path, durability)
+
+
+def test_runs_come_newest_first(store: RunStore) -> None:
+    made = []
+    for number in range(12):
+        with store.create_run(pipeline=f"p{number}") as run:
+            made.append(run.id)
+    assert store.run_ids() == made[::-1]
+    runs = list(store.runs())
+    assert [run.id for run in runs] == made[::-1]
+    assert [run.pipeline for run in runs] == [f"p{n}" for n in reversed(range(12))]
+    started = [run.started or "" for run in runs]
+    assert started == sorted(started, reverse=True)
+
+
+def test_runs_are_read_one_by_one_as_they_are_asked_for(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        with store.create_run(pipeline="p"):
+            pass
+    opened = []
+    monkeypatch.setattr(
+        files, "open_read", lambda path, real=files.open_read: opened.append(path) or real(path)
+    )
+    runs = store.runs()
+    next(runs)
+    assert len(opened) == 1
+    next(runs)
+    assert len(opened) == 2
+
+
+def test_a_summary_says_what_a_view_says(tmp_path: Path) -> None:
+    for number, make in enumerate((finished_run, open_run)):
+        sample = make(tmp_path / str(number))
+        (summary,) = sample.store.runs()
+        view = sample.store.read(sample.id)
+        for name in ("id", "pipeline", "status", "started", "ended"):
+            assert getattr(summary, name) == getattr(view, name)
+
+
+def test_what_is_no_run_is_not_listed_and_named(store: RunStore) -> None:
+    with store.create_run(pipeline="p"):
+        pass
+    runs = Path(store.path, "runs")
+    (runs / "notes").mkdir()
+    (runs / MISSING.upper()).mkdir()
+    (runs / MISSING).write_bytes(b"")
+    assert len(list(store.runs())) == 1
+    with pytest.raises(RunNotFoundError):
+        store.read(MISSING)
+    report = store.verify()
+    assert codes(report.errors) == ["unexpected-file"] * 3
+    assert {error.path for error in report.errors} == {
+        "runs/notes",
+        f"runs/{MISSING.upper()}",
+        f"runs/{MISSING}",
+    }
+
+
+@pytest.mark.parametrize("run_id", [MISSING, "", "..", ".", "../runs", "x", MISSING.upper()])
+def test_a_run_that_is_not_there_is_not_found(store: RunStore, run_id: str) -> None:
+    with store.create_run(pipeline="p"):
+        pass
+    with pytest.raises(RunNotFoundError) as raised:
+        store.read(run_id)
+    assert (raised.value.run_id, raised.value.store) == (run_id, store.path)
+    with pytest.raises(RunNotFoundError):
+        store.verify(run_id)
+    with pytest.raises(RunNotFoundError):
+        store.verify([run_id])
+
+
+def test_verify_takes_one_run_several_or_all(store: RunStore) -> None:
+    made = []
+    for _ in range(3):
+        with store.create_run(pipeline="p") as run:
+            made.append(run.id)
+    assert store.verify().runs == 3
+    assert store.verify(made[0]).runs == 1
+    assert store.verify(iter(made[:2])).runs == 2
+    assert store.verify([]).runs == 0
+
+
+def test_verify_tells_which_run_it_reads(store: RunStore) -> None:
+    for _ in range(3):
+        with store.create_run(pipeline="p"):
+            pass
+    told: list[str] = []
+    store.verify(on_run=told.append)
+    assert sorted(told, reverse=True) == store.run_ids()
+
+
+def test_a_relative_path_holds_when_the_working_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = RunStore("store", durability="os")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    with store.create_run(pipeline="p", jobs=["a"]) as run, run.job("a"):
+        monkeypatch.chdir(tmp_path)
+    assert store.verify().ok
+    assert (tmp_path / "store" / "store.json").exists()
+
+
+def test_ulids_are_runs_too(tmp_path: Path) -> None:
+    ulid = "01jd9z6x8v0000000000000000"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "new_run_id", lambda: ulid)
+        with RunStore(tmp_path).create_run(pipeline="p") as run:
+            assert run.id == ulid
+    store = RunStore(tmp_path)
+    assert (store.read(ulid).status, store.verify().runs) == ("succeeded", 1)
