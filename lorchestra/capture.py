@@ -35,14 +35,6 @@ class LogStream(io.TextIOWrapper):
         with self._turn:
             return super().write(text)
 
-    def close(self) -> None:
-        """Do nothing: a function that closes its standard output has not closed its log."""
-
-    def release(self) -> None:
-        """Close it: the function has ended."""
-        with contextlib.suppress(ValueError, OSError):
-            super().close()
-
 
 class _Streams(NamedTuple):
     """The standard streams of one function."""
@@ -68,15 +60,20 @@ class _Router:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream(), name)
 
+    def close(self) -> None:
+        """Do nothing for a job: its traceback, and other jobs, still need the stream."""
+        if _streams.get() is None:
+            self._real.close()
+
     # What statements use is looked up in the class.
     def __iter__(self) -> Iterator[str]:
         return iter(self._stream())
 
     def __enter__(self) -> Any:
-        return self._stream().__enter__()
+        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stream().__exit__(*error)
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
 
 @contextlib.contextmanager
@@ -91,7 +88,9 @@ def printing_to(log: int) -> Iterator[None]:
     try:
         yield
     finally:
-        output.release()
+        # The function may have closed what is below.
+        with contextlib.suppress(ValueError, OSError):
+            output.close()
 
 
 _turn = threading.Lock()

@@ -30,6 +30,10 @@ class Options:
     max_workers: int | None = None
     stop_on_failure: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.max_workers is not None and self.max_workers < 1:
+            raise ValueError(f"max_workers is at least 1, not {self.max_workers}")
+
     def stops(self, pipeline: Pipeline, stage: Stage) -> bool:
         """Whether a failure in this stage ends the run."""
         for choice in (self.stop_on_failure, stage.stop_on_failure):

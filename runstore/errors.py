@@ -134,17 +134,11 @@ class GuardTimeoutError(RunStoreError, TimeoutError):
     def __str__(self) -> str:
         if not self.holder:
             return f"{self.path}: the guard is held by another run"
-        run, host, pid, since = (self.holder.get(key) for key in ("run", "host", "pid", "since"))
-        return (
-            f"{self.path}: the guard is held by run {run} (host {host}, pid {pid}, since {since})"
+        run, host, pid, since = (
+            self.holder.get(key, "unknown") for key in ("run", "host", "pid", "since")
         )
-
-
-class _Known(dict[str, Any]):
-    """A mapping that has a word for what is not in it."""
-
-    def __missing__(self, key: str) -> str:
-        return "unknown"
+        held = f"run {run} (host {host}, pid {pid}, since {since})"
+        return f"{self.path}: the guard is held by {held}"
 
 
 class GuardUnavailableError(RunStoreError):

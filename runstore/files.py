@@ -152,7 +152,7 @@ def publish(path: str, data: bytes, *, sync: bool) -> None:
     Others see no file or all of it. Two processes may do this at once with the same bytes. After a
     crash a `.tmp` file can be left beside it, which nothing reads.
     """
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    temporary = temporary_beside(path)
     descriptor = create(temporary)
     try:
         try:
@@ -172,7 +172,7 @@ def publish(path: str, data: bytes, *, sync: bool) -> None:
 
 def temporary_beside(path: str) -> str:
     """A free name beside a file, for what is to take its place; nothing reads it."""
-    return f"{path}.{secrets.token_hex(8)}.tmp"
+    return f"{os.path.dirname(path)}/{secrets.token_hex(8)}.tmp"
 
 
 @contextlib.contextmanager
@@ -264,7 +264,7 @@ def read_whole(path: str, at_most: int) -> bytes:
     """Read a small file, or its first `at_most` bytes."""
     descriptor = open_read(path)
     try:
-        return os.read(descriptor, at_most)
+        return read(descriptor, at_most)
     finally:
         os.close(descriptor)
 

@@ -321,7 +321,7 @@ class Run:
 
         With durability `disk` the file is on the disk when it returns.
         """
-        _refuse_reserved("", fields, _EVENTS_OF_THE_STORE)
+        _refuse_names(fields, RESERVED_FIELDS | {"counts"})
         with self._turn:
             self._refuse_ended()
             if self._open:

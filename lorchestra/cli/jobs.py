@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from lorchestra.cli.options import json_option, print_json
+from lorchestra.cli.options import json_option, working_folder
+from lorchestra.cli.printing import lines_of, say, show, show_json
 from lorchestra.config import find_root
 from lorchestra.errors import EXIT_USAGE, LorchestraError
 from lorchestra.loader import find_pipelines, load_job_files, load_pipeline
 from lorchestra.model import Job
 from lorchestra.paths import shown_path
 from lorchestra.report.plan import action_text, job_text
-from lorchestra.report.text import table
+from lorchestra.report.text import printable, table
 from lorchestra.wording import did_you_mean, near
 
 
@@ -47,13 +47,13 @@ def list_(as_json: bool) -> None:
     """
     uses, is_whole = _uses()
     if as_json:
-        print_json([_object(use) for use in uses])
+        show_json([_object(use) for use in uses])
     else:
         rows = [
             (use.job.id, use.pipeline or "-", use.stage or "-", action_text(use.job.action)[:80])
             for use in uses
         ]
-        click.echo(table(("JOB", "PIPELINE", "STAGE", "WHAT IT DOES"), rows) if rows else "no jobs")
+        show(table(("JOB", "PIPELINE", "STAGE", "WHAT IT DOES"), rows) if rows else "no jobs")
     if not is_whole:
         raise click.exceptions.Exit(EXIT_USAGE)
 
@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
 @command.command("show")
 @click.argument("job")
 @json_option
-def show(job: str, as_json: bool) -> None:
+def show_(job: str, as_json: bool) -> None:
     """Show the definition of JOB, and where it is used."""
     uses, _ = _uses()
     found = [use for use in uses if use.job.id == job]
@@ -69,26 +69,22 @@ def show(job: str, as_json: bool) -> None:
         guesses = did_you_mean(near(job, {use.job.id for use in uses}))
         raise JobNotFoundError(f"no job {job!r} in the project{guesses}")
     if as_json:
-        print_json([_object(use) for use in found])
+        show_json([_object(use) for use in found])
         return
     for use in found:
-        click.echo(job_text(use.job))
-        if use.job.source is not None:
-            click.echo(f"  defined in: {shown_path(use.job.source)}")
-        if use.pipeline is not None:
-            click.echo(f"  used in: {use.pipeline}, stage {use.stage}")
+        show(_text(use))
 
 
 def _uses() -> tuple[list[Use], bool]:
     """All jobs with their uses; tells, too, whether every file could be read."""
-    root = find_root(Path.cwd())
+    root = find_root(working_folder())
     uses: list[Use] = []
     is_whole = True
     for path in find_pipelines(root):
         try:
             pipeline = load_pipeline(path, root)
         except LorchestraError as error:
-            click.echo(str(error), err=True)
+            _say(error)
             is_whole = False
             continue
         uses += [
@@ -98,9 +94,23 @@ def _uses() -> tuple[list[Use], bool]:
     try:
         unused = [job for job in load_job_files(root).values() if job.id not in used]
     except LorchestraError as error:
-        click.echo(str(error), err=True)
+        _say(error)
         return uses, False
     return uses + [Use(job, None, None) for job in unused], is_whole
+
+
+def _say(error: LorchestraError) -> None:
+    for line in lines_of(error):
+        say(line)
+
+
+def _text(use: Use) -> str:
+    lines = [job_text(use.job)]
+    if use.job.source is not None:
+        lines.append(f"  defined in: {printable(shown_path(use.job.source))}")
+    if use.pipeline is not None:
+        lines.append(printable(f"  used in: {use.pipeline}, stage {use.stage}"))
+    return "\n".join(lines)
 
 
 def _object(use: Use) -> dict[str, object]:

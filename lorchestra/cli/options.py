@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from lorchestra.config import find_root, load_config
 from lorchestra.errors import ConfigError, LorchestraError
@@ -19,9 +18,17 @@ if TYPE_CHECKING:
 DEFAULT_STORE = ".lorchestra"
 LAST = "last"
 
+
+def _folder(_context: click.Context, _option: click.Parameter, value: str | None) -> Path | None:
+    if value == "":  # of a variable that was to hold a path, more often than not
+        raise click.BadParameter("must not be empty")
+    return None if value is None else Path(value)
+
+
 store_option = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
+    callback=_folder,
     envvar="LORCHESTRA_STORE",
     show_envvar=True,
     metavar="DIR",
@@ -29,6 +36,18 @@ store_option = click.option(
     "project folder]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def working_folder() -> Path:
+    """The folder that the command was started in.
+
+    Raises:
+        ConfigError: It has been removed.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError("the working folder", error.strerror or str(error)) from None
 
 
 def workers(value: str) -> int:
@@ -73,7 +92,7 @@ def store_path(option: Path | None, root: Path | None = None) -> Path:
     """The folder of the run records: as given, else as configured, else in the project folder."""
     if option is not None:
         return option
-    config = load_config(root or find_root(Path.cwd()))
+    config = load_config(root or find_root(working_folder()))
     return config.store or config.root / DEFAULT_STORE
 
 
@@ -108,8 +127,3 @@ def run_id_of(store: RunStore, reference: str) -> str:
     guesses = did_you_mean(near(reference, run_ids[:100]))
     what = f"no run {reference!r}" if reference != LAST else "no run yet"
     raise RunReferenceError(f"{what} in the store {store.path}{guesses}")
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON value on a line of its own."""
-    click.echo(orjson.dumps(value, default=str).decode())

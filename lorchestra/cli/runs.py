@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,17 @@ from lorchestra.cli.options import (
     RunReferenceError,
     json_option,
     open_store,
-    print_json,
     run_id_of,
     store_option,
 )
-from lorchestra.report.text import counted, duration, local_time, status_counts, table
+from lorchestra.cli.printing import say, show, show_json, write
+from lorchestra.report.text import counted, duration, local_time, printable, status_counts, table
 from lorchestra.wording import did_you_mean, near
 
 if TYPE_CHECKING:
     from runstore import RunSummary, RunView
+
+_CHUNK_BYTES = 1 << 16
 
 
 @click.group("runs", context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,10 +51,10 @@ def list_(limit: int, store: Path | None, as_json: bool) -> None:
     run_store = open_store(store)
     summaries = list(itertools.islice(run_store.runs(), limit))
     if as_json:
-        print_json([_summary_object(summary) for summary in summaries])
+        show_json([_summary_object(summary) for summary in summaries])
         return
     if not summaries:
-        click.echo(f"no run in the store {run_store.path}", err=True)
+        say(f"no run in the store {run_store.path}")
         return
     rows = [
         (
@@ -65,23 +66,23 @@ def list_(limit: int, store: Path | None, as_json: bool) -> None:
         )
         for summary in summaries
     ]
-    click.echo(table(("RUN", "PIPELINE", "STATUS", "STARTED", "DURATION"), rows))
+    show(table(("RUN", "PIPELINE", "STATUS", "STARTED", "DURATION"), rows))
 
 
 @command.command("show")
 @click.argument("run", default=LAST)
 @store_option
 @json_option
-def show(run: str, store: Path | None, as_json: bool) -> None:
+def show_(run: str, store: Path | None, as_json: bool) -> None:
     """Show RUN, job by job; without RUN, the last one."""
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))
     if as_json:
         from lorchestra.report import run_object
 
-        print_json(run_object(view))
+        show_json(run_object(view))
     else:
-        click.echo(_run_text(view))
+        show(_run_text(view))
 
 
 @command.command("logs")
@@ -106,8 +107,7 @@ def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
         which = "" if attempt is None else f" of attempt {attempt}"
         raise RunReferenceError(f"job {job!r} ({view.jobs[job].status}) has no log{which}")
     with open(path, "rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+        write(iter(partial(file.read, _CHUNK_BYTES), b""))
 
 
 def _elapsed_s(started: str | None, ended: str | None) -> float | None:
@@ -158,4 +158,4 @@ def _run_text(view: RunView) -> str:
         )
         for job in view.jobs.values()
     ]
-    return "\n".join([*lines, table(("STAGE", "JOB", "STATUS", "ATTEMPTS", "DURATION", ""), rows)])
+    return "\n".join([*map(printable, lines), table(("STAGE", "JOB", "STATUS", "ATTEMPTS", "DURATION", ""), rows)])

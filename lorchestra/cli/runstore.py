@@ -14,12 +14,12 @@ from lorchestra.cli.options import (
     LAST,
     json_option,
     open_store,
-    print_json,
     run_id_of,
     store_option,
 )
+from lorchestra.cli.printing import show, show_json, write
 from lorchestra.errors import EXIT_STORE
-from lorchestra.report.text import counted
+from lorchestra.report.text import counted, printable
 
 if TYPE_CHECKING:
     from runstore import Finding, Report
@@ -77,7 +77,7 @@ def verify(
         on_run=_progress(len(run_ids or run_store.run_ids())),
     )
     if as_json:
-        print_json(report.as_dict())
+        show_json(report.as_dict())
     else:
         _show(report)
     if not report.ok:
@@ -96,9 +96,7 @@ def cat(run: str, store: Path | None) -> None:
 
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))
-    for record in view.records():
-        sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+    write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in view.records())
 
 
 def _progress(total: int) -> Callable[[str], None] | None:
@@ -121,17 +119,17 @@ def _progress(total: int) -> Callable[[str], None] | None:
 
 def _show(report: Report) -> None:
     for finding in report.errors:
-        click.echo(f"error {finding}")
-        click.echo(f"      {_ADVICE.get(finding.code, _OTHER_ADVICE)}")
+        show(printable(f"error {finding}"))
+        show(f"      {_ADVICE.get(finding.code, _OTHER_ADVICE)}")
     for finding in report.notes:
-        click.echo(f"note  {_short(finding)}")
+        show(printable(f"note  {_short(finding)}"))
     size = (
         f"{counted(report.runs, 'run')}, {counted(report.segments, 'file')}, "
         f"{counted(report.records, 'record')}, {counted(report.bytes, 'byte')}"
     )
     found = f"{counted(len(report.errors), 'error')}, {counted(len(report.notes), 'note')}"
     verdict = "whole" if report.ok else "NOT whole"
-    click.echo(f"{report.store}: {verdict}: {size}; {found}")
+    show(printable(f"{report.store}: {verdict}: {size}; {found}"))
 
 
 def _short(finding: Finding) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lorchestra.cli.options import json_option, print_json
+from lorchestra.cli.options import json_option, working_folder
+from lorchestra.cli.printing import lines_of, say, show, show_json
 from lorchestra.errors import EXIT_USAGE, LorchestraError, PipelineSyntaxError
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.report.text import counted
@@ -25,7 +25,7 @@ def command(files: tuple[str, ...], as_json: bool) -> None:
     """
     results = [_check(name) for name in files]
     if as_json:
-        print_json(results)
+        show_json(results)
     else:
         for result in results:
             _show(result)
@@ -35,7 +35,7 @@ def command(files: tuple[str, ...], as_json: bool) -> None:
 
 def _check(name: str) -> dict[str, Any]:
     try:
-        path, root = find_pipeline(name, Path.cwd())
+        path, root = find_pipeline(name, working_folder())
         pipeline = load_pipeline(path, root)
     except PipelineSyntaxError as error:
         problems = [
@@ -52,6 +52,6 @@ def _check(name: str) -> dict[str, Any]:
 def _show(result: dict[str, Any]) -> None:
     if result["ok"]:
         size = f"{counted(result['jobs'], 'job')} in {counted(result['stages'], 'stage')}"
-        click.echo(f"{result['file']}: ok: {result['pipeline_id']}, {size}")
+        show(printable(f"{result['file']}: ok: {result['pipeline_id']}, {size}"))
     else:
-        click.echo(result["text"], err=True)
+        XX

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lorchestra.progress.events import Event, JobFinished
 from lorchestra.report.logs import TAIL_LINES, log_tail
-from lorchestra.report.text import counted
+from lorchestra.report.text import counted, printable, short
 
 _SHOWN = 10
 _NO_FAILURE = frozenset({"succeeded", "interrupted"})
@@ -38,8 +38,8 @@ class Failures:
 
 def _block(event: JobFinished) -> Iterator[str]:
     yield ""
-    yield f"--- {event.job_id} {event.outcome.status}: {event.outcome.error}"
+    yield f"--- {short(event.job_id)} {event.outcome.status}: {short(event.outcome.error or '')}"
     for line in (tail := log_tail(event.log_path)):
         yield f"    | {line}"
     printed = f"the last {TAIL_LINES} lines; the whole log" if len(tail) == TAIL_LINES else "log"
-    yield f"    {printed}: {event.log_path}"
+    yield f"    {printed}: {printable(event.log_path)}"

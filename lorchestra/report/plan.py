@@ -7,7 +7,7 @@ from typing import Any
 
 from lorchestra.model import Action, Command, Job, Pipeline, Shell
 from lorchestra.plan import Options, workers_for
-from lorchestra.report.text import counted
+from lorchestra.report.text import counted, printable, short
 
 
 def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
@@ -33,33 +33,34 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
 def plan_text(pipeline: Pipeline, options: Options) -> str:
     """The plan for people: stages, workers, and each job with what it does."""
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
-    lines = [f"{pipeline.id}: {size}; nothing is run"]
+    lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     for stage in pipeline.stages:
         workers = counted(workers_for(stage, options.max_workers), "worker")
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
-        lines.append(f"\nstage {stage.name}: {counted(len(stage.jobs), 'job')}, {workers}{rule}")
-        width = min(40, max(len(job.id) for job in stage.jobs))
-        lines += [f"  {job.id.ljust(width)}  {action_text(job.action)}" for job in stage.jobs]
+        name, jobs = short(stage.name), counted(len(stage.jobs), "job")
+        lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
+        rows = [(short(job.id), short(action_text(job.action))) for job in stage.jobs]
+        width = min(40, max(len(job_id) for job_id, _ in rows))
+        lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
 
 
 def action_text(action: Action) -> str:
     """What a job does, on one line."""
     if isinstance(action, Shell):
-        return f"run: {' '.join(action.line.split())}"
+        return printable(f"run: {' '.join(action.line.split())}")
     if isinstance(action, Command):
-        return f"command: {shlex.join(action.argv)}"
+        return printable(f"command: {shlex.join(action.argv)}")
     arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
-    return f"call: {action.target}({arguments})"
+    return printable(f"call: {action.target}({arguments})")
 
 
 def job_text(job: Job) -> str:
     """A job's whole definition, for people."""
     lines = [job.id]
-    if job.description:
-        lines.append(f"  {job.description}")
+    lines += [f"  {line}" for line in job.description.splitlines()]
     lines.append(f"  {action_text(job.action)}")
     lines += [f"  env: {name}={value}" for name, value in job.env.items()]
     if job.cwd is not None:
         lines.append(f"  cwd: {job.cwd}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

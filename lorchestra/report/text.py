@@ -1,4 +1,4 @@
-"""Durations, times and tables as people read them."""
+"""Durations, times, tables and texts of users as people read them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,18 @@ _STATUS_ORDER = (
     "skipped",
     "planned",
 )
+
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes for all that would move the cursor or hide what follows."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def short(text: str, at_most: int = 200) -> str:
+    """The text on one line, `printable`, cut after so many characters."""
+    return printable(text if len(text) <= at_most else f"{text[:at_most]}...")
 
 
 def duration(seconds: float | None) -> str:
@@ -51,7 +63,8 @@ def status_counts(counts: Mapping[str, int]) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns set under their heads, two spaces apart; the last is not padded."""
+    """Columns set under their heads, two spaces apart; long cells are cut."""
+    rows = [[short(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
     lines = []
     for row in (heads, *rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,10 @@ from tests.docs.markdown import Block
 # Where the project of the pages is. What is printed names the real folder, which is replaced.
 SHOWN_FOLDER = "/srv/nightly"
 ANYTHING = "..."
+
+needs_shell = pytest.mark.skipif(
+    shutil.which("sh") is None or os.sep != "/", reason="needs a POSIX shell and paths with /"
+)
 
 _TIMEOUT_S = 60
 _EXIT_CODE = re.compile(r" # exit code (\d+)$")

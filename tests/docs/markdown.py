@@ -130,7 +130,7 @@ def _sections(text: str) -> list[Section]:
     lines = enumerate(text.splitlines(), start=1)
     for number, line in lines:
         if fence := _FENCE.fullmatch(line):
-            section.blocks.append(_block(number, *fence.groups(), lines))
+            section.blocks.append(_block(number, fence[1], fence[2], lines))
         elif heading := _HEADING.fullmatch(line):
             section = Section(heading[1].replace("`", ""))
             sections.append(section)

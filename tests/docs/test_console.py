@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.console import Command, Project, commands, differs
+from tests.docs.console import Command, Project, commands, differs, needs_shell
 from tests.docs.markdown import Block
 
 RUN = "01a211a3-d8ad-76fe-8a8c-a9d6eeee961d"
@@ -66,6 +66,7 @@ def test_everything_else_may_not(shown: list[str], printed: list[str]) -> None:
     assert differs(shown, printed)
 
 
+@needs_shell
 @pytest.mark.parametrize(
     ("block", "wrong"),
     [
@@ -83,6 +84,7 @@ def test_a_block_that_does_not_do_what_is_shown_fails(
         Project(tmp_path).perform(block)
 
 
+@needs_shell
 def test_a_reader_writes_files_and_uses_them(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.perform(Block(1, "yaml", {"title": "jobs/a.yaml"}, "run: echo\n"))

@@ -46,7 +46,7 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     root = Path(spec["root"])
     stages = tuple(Stage(s["name"], tuple(map(job, s["jobs"]))) for s in spec["stages"])
-    runner.stop_on_signals = functools.partial(stop_on_signals, grace_s=spec["grace_s"])
+    vars(runner)["stop_on_signals"] = functools.partial(stop_on_signals, grace_s=spec["grace_s"])
     before = signal_state()
     result = run_pipeline(
         Pipeline("p", stages, root),

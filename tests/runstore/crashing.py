@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from runstore import Run, RunStore, RunStoreError
@@ -57,8 +58,7 @@ def killed(store_path: str, durability: str, rounds: int, seed: int) -> None:
         if child == 0:
             os.close(reader)
             random.seed(choice.random())
-            # One write of less than a pipe's buffer is whole or not there at all.
-            work(store_path, durability, lambda said: void(os.write(writer, f"{said}\n".encode())))
+            work(store_path, durability, partial(write_line, writer))
         os.close(writer)
         acknowledged = read_for(reader, choice.uniform(0.002, 0.04))
         os.kill(child, signal.SIGKILL)
@@ -66,6 +66,11 @@ def killed(store_path: str, durability: str, rounds: int, seed: int) -> None:
         os.waitpid(child, 0)
         os.close(reader)
         print(json.dumps(acknowledged.decode().splitlines()), flush=True)
+
+
+def write_line(descriptor: int, text: str) -> None:
+    """Write to a pipe; what is shorter than its buffer is there as a whole or not at all."""
+    os.write(descriptor, f"{text}\n".encode())
 
 
 def read_for(descriptor: int, seconds: float) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,15 @@ class SampleRun:
             path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.jsonl")
         )
 
+    def write(self, name: str, data: bytes) -> None:
+        """Give a file other content in its place: to empty it first costs some systems a sync."""
+        descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT)
+        try:
+            os.write(descriptor, data)
+            os.ftruncate(descriptor, len(data))
+        finally:
+            os.close(descriptor)
+
     def lines(self, name: str) -> list[bytes]:
         return self.content[name].splitlines(keepends=True)
 
@@ -57,7 +67,7 @@ class SampleRun:
             if path.is_file() and path.relative_to(self.folder).as_posix() not in self.content:
                 path.unlink()
         for name, data in self.content.items():
-            self.path(name).write_bytes(data)
+            self.write(name, data)
 
     def verify(self, receipt: str | None = None) -> Report:
         return self.store.verify(self.id, receipt=receipt)

@@ -155,9 +155,9 @@ def test_attempts_that_ended_together_share_the_sync_of_their_folder(
 
 
 def test_at_os_nothing_is_ever_synced(disk: Disk, tmp_path: Path) -> None:
-    with RunStore(tmp_path / "store", "os").create_run(pipeline="p", jobs=["a"]) as run:
-        with run.job("a") as log:
-            log.append("metric")
+    store = RunStore(tmp_path / "store", "os")
+    with store.create_run(pipeline="p", jobs=["a"]) as run, run.job("a") as log:
+        log.append("metric")
     assert not [step for step in disk.steps if step[0].startswith("sync")]
 
 
@@ -275,73 +275,105 @@ def assert_nothing_is_tried_again(disk: Disk) -> None:
         assert Counter(disk.steps)[disk.failed] == 1
 
 
+def failing(operation: str, error: BaseException) -> pytest.MonkeyPatch:
+    """Let an operation fail until the patch is undone."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(files, operation, fail)
+    return patch
+
+
+def events(path: str | Path) -> list[str]:
+    return [json.loads(line)["event"] for line in Path(path).read_bytes().splitlines()]
+
+
 @pytest.mark.parametrize("operation", ["append", "sync_file", "sync_folder"])
 def test_a_failed_end_is_not_told_and_cannot_be_tried_again(tmp_path: Path, operation: str) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, "injected")
-
-    run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a", "b"])
-    with pytest.raises(OSError, match="injected"), run:
-        log, other = run.job("a"), run.job("b")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(files, operation, fail)
-            with pytest.raises(OSError, match="injected"):
-                log.end("succeeded")
-        for call in (lambda: log.end("succeeded"), lambda: log.append("metric")):
-            with pytest.raises(SegmentPoisonedError, match="injected"):
-                call()
-        if operation == "sync_folder":
-            with pytest.raises(OSError, match="an earlier sync"):
-                other.end("succeeded")
-        else:
-            other.end("succeeded")
-        with pytest.raises(RunStoreError, match="have not ended"):
-            run.end("failed")
-        with log:
-            raise OSError("injected")
-    with contextlib.suppress(SegmentPoisonedError), other:
-        pass
-    records = map(json.loads, Path(run.path, "run.jsonl").read_bytes().splitlines())
-    told = [record["job"] for record in records if record["event"] == "done"]
-    assert told == ([] if operation == "sync_folder" else ["b"])
+    run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a"])
+    log = run.job("a")
+    patch = failing(operation, OSError(errno.EIO, "injected"))
+    with pytest.raises(OSError, match="injected"):
+        log.end("succeeded")
+    patch.undo()
+    calls: list[Callable[[], object]] = [
+        lambda: log.end("succeeded"),
+        lambda: log.append("metric"),
+        lambda: log.__exit__(None, None, None),
+    ]
+    for call in calls:
+        with pytest.raises(SegmentPoisonedError, match="injected"):
+            call()
+    with pytest.raises(RunStoreError, match="have not ended"):
+        run.end("failed")
+    run.__exit__(None, None, None)
+    assert events(f"{run.path}/run.jsonl") == ["begin", "planned", "start"]
     assert RunStore(tmp_path / "store").verify().ok
+
+
+def test_after_a_failed_sync_of_their_folder_no_other_attempt_is_told(tmp_path: Path) -> None:
+    run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a", "b"])
+    logs = [run.job("a"), run.job("b")]
+    patch = failing("sync_folder", OSError(errno.EIO, "injected"))
+    for log, reason in zip(logs, ("injected", "an earlier sync"), strict=True):
+        with pytest.raises(OSError, match=reason):
+            log.end("succeeded")
+        patch.undo()
+        with pytest.raises(SegmentPoisonedError), log:
+            pass
+    run.__exit__(None, None, None)
+    assert "done" not in events(f"{run.path}/run.jsonl")
 
 
 def test_a_run_whose_file_failed_starts_nothing_more(tmp_path: Path) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "injected")
-
     run = RunStore(tmp_path / "store", "os").create_run(pipeline="p", jobs=["a", "b"])
-    with pytest.raises(SegmentPoisonedError), run:
-        log = run.job("a")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(files, "append", fail)
-            with pytest.raises(OSError, match="injected"):
-                run.job("b")
-        assert log.append("metric").n == 1
-        with pytest.raises(SegmentPoisonedError):  # the attempt is whole, the run cannot say so
-            log.end("succeeded")
-        for call in (
-            lambda: run.job("b"),
-            lambda: run.append("stage_begin"),
-            lambda: run.not_run("b", "cancelled", "why"),
-        ):
-            with pytest.raises(SegmentPoisonedError):
-                call()
-        assert not Path(run.path, "jobs", "b.a1.jsonl").exists()
-        raise SegmentPoisonedError(run.path, "the runner stops")
+    log = run.job("a")
+    patch = failing("append", OSError(errno.ENOSPC, "injected"))
+    with pytest.raises(OSError, match="injected"):
+        run.job("b")
+    patch.undo()
+    assert log.append("metric").n == 1
+    calls: list[Callable[[], object]] = [
+        lambda: run.job("b"),
+        lambda: run.append("stage_begin"),
+        lambda: run.not_run("b", "cancelled", "why"),
+        lambda: log.end("succeeded"),  # the attempt is whole, but the run cannot say so
+    ]
+    for call in calls:
+        with pytest.raises(SegmentPoisonedError, match="injected"):
+            call()
+    run.__exit__(None, None, None)
+    assert events(f"{run.path}/jobs/a.a1.jsonl") == ["begin", "metric", "end"]
+    assert not Path(run.path, "jobs", "b.a1.jsonl").exists()
     assert RunStore(tmp_path / "store").verify().ok
 
 
-def test_an_interrupted_write_is_never_followed_by_another(tmp_path: Path) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "injected"), KeyboardInterrupt("injected")]
+)
+def test_contexts_are_left_by_the_error_that_poisoned_them(
+    tmp_path: Path, error: BaseException
+) -> None:
+    run = RunStore(tmp_path / "store", "os").create_run(pipeline="p", jobs=["a"])
+    log = run.job("a")
+    patch = failing("append", error)
+    with pytest.raises(type(error), match="injected"), run, log:
+        log.append("metric")
+    patch.undo()
+    assert (log.status, run.receipt) == (None, None)
+    assert events(f"{run.path}/jobs/a.a1.jsonl") == ["begin"]
+    assert RunStore(tmp_path / "store").verify().ok
 
-    with pytest.raises(KeyboardInterrupt), RunStore(tmp_path / "s", "os").create_run("p") as run:
-        with run.job("a") as log:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(files, "append", interrupt)
-                log.append("metric")
-    assert log.status is None
-    assert run.receipt is None
-    assert RunStore(tmp_path / "s").verify().ok
+
+def test_a_poisoned_context_that_is_left_without_an_error_raises_one(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "store", "os")
+    run = store.create_run(pipeline="p", jobs=["a"])
+    patch = failing("append", OSError(errno.ENOSPC, "injected"))
+    with pytest.raises(OSError, match="injected"):
+        run.append("stage_begin")
+    patch.undo()
+    with pytest.raises(SegmentPoisonedError, match="injected"), run:
+        pass
+    assert store.verify().ok

@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is asked of the system, in order: the function, and the name of the file it is about."""
     asked: list[tuple[str, str]] = []
     names: dict[int, str] = {}
-    real_open, real_rename = os.open, os.rename
+    real_open = os.open
 
     def opened(path: str, *arguments: Any) -> int:
         descriptor = real_open(path, *arguments)
@@ -50,12 +50,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
         return call
 
-    def renamed(old: str, new: str) -> None:
-        asked.append(("rename", os.path.basename(new)))
-        real_rename(old, new)
+    def renamed(name: str) -> Callable[[str, str], None]:
+        real: Callable[[str, str], None] = getattr(os, name)
+
+        def call(old: str, new: str) -> None:
+            asked.append((name, os.path.basename(new)))
+            real(old, new)
+
+        return call
 
     monkeypatch.setattr(os, "open", opened)
-    monkeypatch.setattr(os, "rename", renamed)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, renamed(name))
     for name in ("write", "close", "fsync", "fdatasync"):
         monkeypatch.setattr(os, name, recorded(name), raising=False)
     return asked
@@ -551,6 +557,86 @@ def without_a_look(real: Any) -> SimpleNamespace:
     return SimpleNamespace(**names | {"path": SimpleNamespace(exists=lambda _: False)})
 
 
+class TestReplace:
+    def test_the_new_content_is_on_the_disk_before_it_has_the_name_and_the_name_after(
+        self, tmp_path: Path, calls: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if sys.platform == "win32":
+            pytest.skip("needs folders that can be synced")
+        monkeypatch.setattr(files, "sys", SimpleNamespace(platform="linux"))
+        path = str(tmp_path / "f")
+        (tmp_path / "f").write_bytes(b"old")
+        temporary = files.temporary_beside(path)
+        with files.writing(temporary) as write:
+            write(b"new ")
+            write(b"content")
+        files.replace(temporary, path)
+        assert [call for call, _ in calls] == [
+            *("open", "write", "write", "fdatasync", "close", "replace"),
+            *("open", "fsync", "close"),
+        ]
+        assert calls[-2] == ("fsync", tmp_path.name)
+        assert (tmp_path / "f").read_bytes() == b"new content"
+        assert os.listdir(tmp_path) == ["f"]
+
+    def test_what_is_written_has_a_name_of_its_own(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "f")
+        names = {files.temporary_beside(path) for _ in range(100)}
+        assert len(names) == 100
+        assert all(name.startswith(f"{path}.") and name.endswith(".tmp") for name in names)
+        (tmp_path / "f").touch()
+        with pytest.raises(FileExistsError), files.writing(path):
+            pytest.fail("it was there")
+
+    @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+    def test_a_failure_in_between_closes_the_file_and_syncs_nothing(
+        self, tmp_path: Path, calls: list[tuple[str, str]], error: BaseException
+    ) -> None:
+        with pytest.raises(type(error)), files.writing(str(tmp_path / "f")):
+            fail(error)
+        assert [call for call, _ in calls] == ["open", "close"]
+
+    @pytest.mark.parametrize("block_bytes", [1, 3, 7, 8, 100])
+    def test_a_copy_has_the_same_bytes(self, tmp_path: Path, block_bytes: int) -> None:
+        (tmp_path / "f").write_bytes(b"content")
+        blocks: list[bytes] = []
+        files.copy_into(str(tmp_path / "f"), blocks.append, block_bytes)
+        assert b"".join(blocks) == b"content"
+        assert max(map(len, blocks)) <= block_bytes
+
+    def test_files_are_the_same_when_all_bytes_are(self, tmp_path: Path) -> None:
+        one = tmp_path / "one"
+        other = tmp_path / "other"
+        for size in (0, 1, 1 << 20, (1 << 20) + 1, 3 << 20):
+            content = bytearray(os.urandom(size))
+            one.write_bytes(content)
+            other.write_bytes(content)
+            assert files.same_content(str(one), str(other))
+            other.write_bytes(content + b"x")
+            assert not files.same_content(str(one), str(other))
+            if size:
+                content[-1] ^= 1
+                other.write_bytes(content)
+                assert not files.same_content(str(one), str(other))
+
+    def test_what_is_no_file_is_never_the_same(self, tmp_path: Path) -> None:
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "file").touch()
+        for name in ("other", "none", "file"):
+            assert not files.same_content(str(tmp_path / "one"), str(tmp_path / name))
+            assert not files.same_content(str(tmp_path / name), str(tmp_path / "one"))
+
+    def test_a_file_that_is_gone_need_not_be_removed(self, tmp_path: Path) -> None:
+        (tmp_path / "f").touch()
+        files.remove(str(tmp_path / "f"))
+        files.remove(str(tmp_path / "f"))
+        assert os.listdir(tmp_path) == []
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(OSError, match="folder"):
+            files.remove(str(tmp_path / "folder"))
+
+
 class TestOpenRead:
     def test_a_file_is_opened_for_reading_alone(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"content")
@@ -677,7 +763,7 @@ class TestRead:
 
     @pytest.mark.parametrize("size", [1, 3, 399])
     def test_a_system_that_gives_little_at_a_time_is_asked_again(
-        self, reader: int, monkeypatch: pytest.MonkeyPatch, size: int
+        self, reader: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
     ) -> None:
         real = os.read
         with monkeypatch.context() as patch:
@@ -685,11 +771,20 @@ class TestRead:
             assert files.read(reader, 400) == self.CONTENT[:400]
             assert files.read(reader, 4000) == self.CONTENT[400:]
             assert files.read_end(reader, 500) == self.CONTENT[-500:]
+            assert files.read_whole(str(tmp_path / "f"), 1 << 20) == self.CONTENT
 
     @pytest.mark.parametrize("size", [1, 1023, 1024, 1025, 1 << 20])
     def test_the_end_is_read_wherever_the_descriptor_stands(self, reader: int, size: int) -> None:
         files.read(reader, 100)
         assert files.read_end(reader, size) == self.CONTENT[-size:]
+
+    def test_of_a_file_no_more_is_read_at_once_than_asked(
+        self, reader: int, tmp_path: Path
+    ) -> None:
+        assert files.read_whole(str(tmp_path / "f"), 10) == self.CONTENT[:10]
+        assert files.read_whole(str(tmp_path / "f"), 1024) == self.CONTENT
+        with pytest.raises(NotAFileError):
+            files.read_whole(str(tmp_path), 10)
 
     def test_an_empty_file_has_an_empty_end(self, tmp_path: Path) -> None:
         (tmp_path / "e").touch()
@@ -729,6 +824,16 @@ class TestNames:
             name: files.is_folder(str(tmp_path / name))
             for name in ("folder", "link", "file", "none", "file/x")
         } == {"folder": True, "link": False, "file": False, "none": False, "file/x": False}
+
+    @needs_posix
+    def test_a_link_to_a_file_is_no_file(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        (tmp_path / "link").symlink_to(tmp_path / "file")
+        names = ("folder", "link", "file", "none")
+        assert [files.is_file(str(tmp_path / name)) for name in names] == [
+            *(False, False, True, False),
+        ]
 
     @needs_posix
     def test_a_dangling_link_is_something(self, tmp_path: Path) -> None:

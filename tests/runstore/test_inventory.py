@@ -51,8 +51,7 @@ def test_a_finished_run_has_every_file_that_its_own_names(finished: SampleRun) -
     assert inventory.segments == [1]
     assert sorted(inventory.found) == sorted(keys) == sorted(inventory.expected)
     assert inventory.expected[keys[2]].job_id == SLUGGED
-    for key, name in zip(keys, finished.names(), strict=False):
-        assert inventory.expected[key].has_start
+    assert all(expected.has_start for expected in inventory.expected.values())
     assert inventory.expected[keys[0]].witness == last_position(finished.content[FIRST])
     assert (inventory.ended, inventory.incomplete, inventory.strays) == (True, False, [])
     assert inventory.last == {1: last_position(finished.content[RUN_FILE])}
@@ -97,7 +96,7 @@ def test_segments_are_read_in_the_order_of_their_numbers(unfinished: SampleRun) 
 
 def test_a_file_of_another_run_says_nothing(finished: SampleRun, tmp_path: Path) -> None:
     other = finished_run(tmp_path / "other")
-    finished.path(RUN_FILE).write_bytes(other.content[RUN_FILE])
+    finished.write(RUN_FILE, other.content[RUN_FILE])
     inventory = inventory_of(finished)
     assert inventory.foreign == {1: "wrong-file"}
     assert (inventory.expected, inventory.begin, inventory.owner) == ({}, None, None)
@@ -108,7 +107,7 @@ def test_a_file_of_another_run_says_nothing(finished: SampleRun, tmp_path: Path)
 def test_a_resume_of_another_run_vouches_for_nothing(unfinished: SampleRun, tmp_path: Path) -> None:
     other = open_run(tmp_path / "other")
     resume(other)
-    unfinished.path("run.2.jsonl").write_bytes(other.path("run.2.jsonl").read_bytes())
+    unfinished.write("run.2.jsonl", other.path("run.2.jsonl").read_bytes())
     inventory = inventory_of(unfinished)
     assert inventory.foreign == {2: "wrong-file"}
     assert inventory.witnesses == {}
@@ -117,7 +116,7 @@ def test_a_resume_of_another_run_vouches_for_nothing(unfinished: SampleRun, tmp_
 def test_only_what_no_start_names_is_without_start(finished: SampleRun) -> None:
     lines = finished.lines(RUN_FILE)
     (start,) = [i for i, line in enumerate(lines) if b'"start"' in line and b"\xce\xa3" in line]
-    finished.path(RUN_FILE).write_bytes(b"".join(lines[:start] + lines[start + 1 :]))
+    finished.write(RUN_FILE, b"".join(lines[:start] + lines[start + 1 :]))
     inventory = inventory_of(finished)
     assert inventory.without_start == [AttemptKey(job_name(SLUGGED), 1)]
     assert inventory.expected[AttemptKey(job_name(SLUGGED), 1)].witness is not None
@@ -193,7 +192,7 @@ def test_a_line_that_is_no_record_although_its_checksum_holds_is_read_around(
 ) -> None:
     last = last_position(unfinished.content[name])
     line, _ = encode(last.n + 1, last.crc, "x", {"k": 0})
-    unfinished.path(name).write_bytes(unfinished.content[name] + with_field(line, field))
+    unfinished.write(name, unfinished.content[name] + with_field(line, field))
     assert len(unfinished.records()) == len(unfinished.written)
     unfinished.store.read(unfinished.id)
     assert len(list(unfinished.store.runs())) == 1
@@ -209,7 +208,7 @@ def test_a_first_line_that_is_no_record_does_not_crash_a_reader(
     unfinished: SampleRun, name: str, field: bytes
 ) -> None:
     line, _ = encode(0, NO_PREVIOUS, "begin", {"k": 0})
-    unfinished.path(name).write_bytes(with_field(line, field))
+    unfinished.write(name, with_field(line, field))
     unfinished.store.read(unfinished.id)
     unfinished.assert_reads_only_what_was_written()
     list(unfinished.store.runs())
@@ -225,7 +224,7 @@ def with_field(line: bytes, field: bytes) -> bytes:
 
 
 def test_a_line_that_does_not_count_is_no_record(finished: SampleRun) -> None:
-    finished.path(FIRST).write_bytes(finished.content[FIRST].replace(b"metric", b"matric"))
+    finished.write(FIRST, finished.content[FIRST].replace(b"metric", b"matric"))
     records = [record_in(line) for line in Scan(str(finished.path(FIRST)))]
     assert [record and record["event"] for record in records] == ["begin", None, "end"]
 
@@ -252,7 +251,7 @@ def test_records_that_lack_what_their_event_must_have_do_not_crash_a_reader(
     for name in (RUN_FILE, THIRD):
         last = last_position(unfinished.content[name])
         line, _ = encode(last.n + 1, last.crc, event, fields)
-        unfinished.path(name).write_bytes(unfinished.content[name] + line)
+        unfinished.write(name, unfinished.content[name] + line)
     view = unfinished.store.read(unfinished.id)
     assert len(list(view.records())) == len(unfinished.written) + 2
     assert view.jobs[PLAIN].status == "succeeded"
@@ -271,7 +270,7 @@ def test_a_done_without_a_position_vouches_for_nothing(
     last = last_position(unfinished.content[RUN_FILE])
     done = {"job": SLUGGED, "attempt": 1, "status": "crashed", **fields}
     line, _ = encode(last.n + 1, last.crc, "done", done)
-    unfinished.path(RUN_FILE).write_bytes(unfinished.content[RUN_FILE] + line)
+    unfinished.write(RUN_FILE, unfinished.content[RUN_FILE] + line)
     assert unfinished.verify().ok
     expected = inventory_of(unfinished).expected[AttemptKey(job_name(SLUGGED), 1)]
     assert expected.witness is None

@@ -15,7 +15,16 @@ import psutil
 import pytest
 
 from runstore import liveness
-from runstore.liveness import Owner, is_alive, owner_in, start_token, this_process
+from runstore.liveness import (
+    Owner,
+    is_alive,
+    is_at_work,
+    owner_in,
+    run_closed,
+    run_opened,
+    start_token,
+    this_process,
+)
 
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs zombies")
@@ -137,6 +146,41 @@ def test_the_token_is_the_boot_and_the_ticks_from_it() -> None:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read()[:8]
     assert start_token(os.getpid()) == f"{boot}-{ticks:x}"
+
+
+@BOTH
+def test_this_process_is_at_work_on_the_runs_that_it_has_open(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    pretend(monkeypatch, platform)
+    owner = this_process()
+    assert is_at_work(owner, "run") is False
+    run_opened("run")
+    try:
+        assert is_at_work(owner, "run") is True
+        assert is_at_work(owner, "another") is False
+        assert is_at_work(owner._replace(token="x"), "run") is False
+        assert is_at_work(owner._replace(host="elsewhere"), "run") is None
+    finally:
+        run_closed("run")
+    assert is_at_work(owner, "run") is False
+    run_closed("run")
+
+
+@BOTH
+def test_another_process_is_at_work_as_long_as_it_lives(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    pretend(monkeypatch, platform)
+    with subprocess.Popen(SLEEP, stdout=subprocess.PIPE) as process:
+        try:
+            owner = owner_of(process.pid)
+            assert is_at_work(owner, "run") is True
+            assert is_at_work(owner._replace(host="elsewhere"), "run") is None
+            assert is_at_work(owner._replace(token=""), "run") is None
+        finally:
+            process.kill()
+    assert is_at_work(owner, "run") is False
 
 
 STAT = b"4711 (%b) %b 1 4711 4711 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 0 0"

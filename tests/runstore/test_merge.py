@@ -172,16 +172,16 @@ class TestFold:
             *(record("start", job=job, attempt=1) for job in "ab"),
             record("done", job="a", attempt=1, status="failed"),
             record("start", job="a", attempt=2),
-            *(record("done", job=job, attempt=n, status="succeeded") for job, n in ["a2", "b1"]),
+            record("done", job="a", attempt=2, status="succeeded"),
+            record("done", job="b", attempt=1, status="succeeded"),
         ]
-        own = [{**one, "attempt": int(one["attempt"])} if "attempt" in one else one for one in own]
         attempts = {
             key: [record("begin", 2), record("output", value=key[1]), record("end", 3, status=end)]
             for key, end in {("a", 1): "failed", ("a", 2): "succeeded", ("b", 1): "failed"}.items()
         }
-        sources = {None: own, **attempts}
         folded = Fold()
-        waiting = {key: iter(records) for key, records in sources.items()}
+        waiting: dict[tuple[str, int] | None, Iterator[Record]] = {None: iter(own)}
+        waiting |= {key: iter(records) for key, records in attempts.items()}
         while waiting:
             key = choice.choice(list(waiting))
             one = next(waiting[key], None)
@@ -196,7 +196,7 @@ class TestFold:
         assert state.jobs["a"].output == 2
 
 
-ANY = [None, True, 0, -1, 1.5, "", "x", [], ["x"], {}, {"id": []}, "x" * 20_000, 10**18]
+ANY: list[Any] = [None, True, 0, -1, 1.5, "", "x", [], ["x"], {}, {"id": []}, "x" * 20_000, 10**18]
 
 
 class TestForeignRecords:
@@ -217,7 +217,7 @@ class TestForeignRecords:
     @pytest.mark.parametrize("value", ANY)
     def test_in_an_attempts_file_they_say_nothing(self, value: Any) -> None:
         names = ["status", "exit_code", "signal", "error", "duration_s", "stage"]
-        fields = dict.fromkeys(names, value)
+        fields: dict[str, Any] = dict.fromkeys(names, value)
         records = [record(event, **fields) for event in ("begin", "output", "end")]
         job = fold([], {("a", 1): records}).jobs["a"]
         (attempt,) = job.attempts

@@ -9,6 +9,8 @@ import enum
 import json
 import math
 import re
+import sys
+import time
 import tracemalloc
 import uuid
 from collections import OrderedDict
@@ -333,6 +335,17 @@ def test_a_record_without_fields_has_only_its_frame() -> None:
 )
 def test_moments_are_utc_with_microseconds_cut_off(time_ns: int, text: str) -> None:
     assert timestamp(time_ns) == text
+
+
+def test_moments_are_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs a time zone that can be set")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        moment = timestamp(1_700_000_000_000_000_000)
+    time.tzset()
+    assert moment == "2023-11-14T22:13:20.000000Z"
 
 
 def test_records_are_stamped_with_the_present_time() -> None:

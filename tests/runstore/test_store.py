@@ -62,9 +62,13 @@ def test_runs_are_read_one_by_one_as_they_are_asked_for(
         with store.create_run(pipeline="p"):
             pass
     opened = []
-    monkeypatch.setattr(
-        files, "open_read", lambda path, real=files.open_read: opened.append(path) or real(path)
-    )
+    open_read = files.open_read
+
+    def noting(path: str) -> int:
+        opened.append(path)
+        return open_read(path)
+
+    monkeypatch.setattr(files, "open_read", noting)
     runs = store.runs()
     next(runs)
     assert len(opened) == 1
@@ -73,8 +77,7 @@ def test_runs_are_read_one_by_one_as_they_are_asked_for(
 
 
 def test_a_summary_says_what_a_view_says(tmp_path: Path) -> None:
-    for number, make in enumerate((finished_run, open_run)):
-        sample = make(tmp_path / str(number))
+    for sample in (finished_run(tmp_path / "1"), open_run(tmp_path / "2")):
         (summary,) = sample.store.runs()
         view = sample.store.read(sample.id)
         for name in ("id", "pipeline", "status", "started", "ended"):

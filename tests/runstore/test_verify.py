@@ -56,7 +56,7 @@ def test_what_is_intact_is_counted(finished: SampleRun) -> None:
 
 
 def test_what_is_damaged_is_counted_as_far_as_it_counts(finished: SampleRun) -> None:
-    finished.path(FIRST).write_bytes(finished.content[FIRST].replace(b"metric", b"metrix") + b"x")
+    finished.write(FIRST, finished.content[FIRST].replace(b"metric", b"metrix") + b"x")
     report = finished.verify()
     assert report.records == len(finished.written) - 1
     assert report.bytes == sum(map(len, finished.content.values())) + 1
@@ -77,7 +77,7 @@ def test_a_report_is_plain_values_for_programs(unfinished: SampleRun) -> None:
 
 def test_a_finding_can_be_read_by_a_person(finished: SampleRun) -> None:
     lines = finished.lines(FIRST)
-    finished.path(FIRST).write_bytes(b"".join([lines[0], lines[2]]))
+    finished.write(FIRST, b"".join([lines[0], lines[2]]))
     (error,) = finished.verify().errors
     where = f"runs/{finished.id}/{FIRST}:2 (byte {len(lines[0])})"
     assert str(error) == f"gap: {where}: record 1 is missing before it"
@@ -109,7 +109,7 @@ class TestReceipt:
             assert codes(finished.verify(str(earlier)).errors) == ["receipt-mismatch"]
 
     def test_a_run_that_is_lost_or_empty_has_none(self, unfinished: SampleRun) -> None:
-        unfinished.path(RUN_FILE).write_bytes(b"")
+        unfinished.write(RUN_FILE, b"")
         (error,) = unfinished.verify("4:6902c9af").errors
         assert error.code == "receipt-mismatch"
         assert "ends with nothing" in error.detail
@@ -184,7 +184,7 @@ def test_an_open_run_without_an_owner_is_said_to_have_no_end(unfinished: SampleR
 def test_a_record_after_the_end_is_chain(finished: SampleRun, name: str) -> None:
     last = last_position(finished.content[name])
     line, _ = encode(last.n + 1, last.crc, "metric", {"late": True})
-    finished.path(name).write_bytes(finished.content[name] + line)
+    finished.write(name, finished.content[name] + line)
     (error,) = finished.verify().errors
     assert (error.code, error.line) == ("chain", len(finished.lines(name)) + 1)
     assert len(finished.records()) == len(finished.written)
@@ -195,7 +195,7 @@ def test_a_record_after_the_end_is_chain(finished: SampleRun, name: str) -> None
 def test_whatever_stands_after_the_end_is_no_torn_write(
     finished: SampleRun, name: str, tail: bytes
 ) -> None:
-    finished.path(name).write_bytes(finished.content[name] + tail)
+    finished.write(name, finished.content[name] + tail)
     assert found(finished.verify().errors) == {("damaged", name)}
 
 

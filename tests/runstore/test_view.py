@@ -138,7 +138,7 @@ def test_a_run_that_ends_while_its_process_is_looked_at_is_read_once_more(
     for read in (lambda: finished.store.read(finished.id), lambda: next(finished.store.runs())):
         for name in RUN_FILES[1:]:
             finished.path(name).unlink()
-        finished.path(RUN_FILE).write_bytes(finished.lines(RUN_FILE)[0])
+        finished.write(RUN_FILE, finished.lines(RUN_FILE)[0])
         assert read().status == "succeeded"
     assert finished.store.read(finished.id).receipt == finished.receipt
 
@@ -150,8 +150,8 @@ def test_an_attempt_is_read_whichever_record_that_names_it_is_lost(
     lines = finished.lines(RUN_FILE)
     for index, line in enumerate(lines):
         if event in line:
-            kept = lines[:index] + [b"damaged\n"] + lines[index + 1 :]
-            finished.path(RUN_FILE).write_bytes(b"".join(kept))
+            kept = [*lines[:index], b"damaged\n", *lines[index + 1 :]]
+            finished.write(RUN_FILE, b"".join(kept))
             assert len(finished.records()) == len(finished.written) - 1
             view = finished.store.read(finished.id)
             assert statuses(view) == {PLAIN: "succeeded", SLUGGED: "succeeded"}
@@ -164,7 +164,7 @@ def test_without_both_names_and_an_end_the_exact_id_is_that_of_the_first_record(
     sample.path(RUN_FILE).unlink()
     assert set(sample.store.read(sample.id).jobs) == {PLAIN, SLUGGED}
     lines = sample.lines(THIRD)
-    sample.path(THIRD).write_bytes(b"".join([b"damaged\n", *lines[1:]]))
+    sample.write(THIRD, b"".join([b"damaged\n", *lines[1:]]))
     view = sample.store.read(sample.id)
     assert set(view.jobs) == {PLAIN, job_name(SLUGGED)}
     assert view.jobs[job_name(SLUGGED)].status == "crashed"
@@ -204,13 +204,13 @@ class TestSummaries:
 
     def test_a_run_whose_first_record_is_damaged_is_listed(self, finished: SampleRun) -> None:
         damaged = finished.content[RUN_FILE].replace(b'"begin"', b'"BEGIN"')
-        finished.path(RUN_FILE).write_bytes(damaged)
+        finished.write(RUN_FILE, damaged)
         (summary,) = finished.store.runs()
         assert (summary.status, summary.pipeline, summary.started) == ("succeeded", None, None)
 
     def test_a_run_whose_end_is_damaged_has_none(self, finished: SampleRun) -> None:
         damaged = finished.content[RUN_FILE].replace(b'"counts"', b'"COUNTS"')
-        finished.path(RUN_FILE).write_bytes(damaged)
+        finished.write(RUN_FILE, damaged)
         (summary,) = finished.store.runs()
         assert (summary.status, summary.ended) == ("crashed", None)
 
@@ -221,7 +221,7 @@ class TestSummaries:
         lines = finished.lines(RUN_FILE)
         before = last_position(b"".join(lines[:-1]))
         end, _ = encode(before.n + 1, before.crc, "end", {"status": status})
-        finished.path(RUN_FILE).write_bytes(b"".join([*lines[:-1], end]))
+        finished.write(RUN_FILE, b"".join([*lines[:-1], end]))
         (summary,) = finished.store.runs()
         assert (summary.status, finished.store.read(finished.id).status) == ("failed", "failed")
 
@@ -229,8 +229,8 @@ class TestSummaries:
 def test_reading_takes_memory_by_files_not_by_records(store: RunStore) -> None:
     with store.create_run(pipeline="p", jobs=["a", "b"]) as run:
         logs = [run.job("a"), run.job("b")]
-        for count in range(8_000):
-            logs[count % 2].append("metric", count=count, text="x" * 1_000)
+        for count in range(4_000):
+            logs[count % 2].append("metric", count=count, text="x" * 2_000)
         for log in logs:
             log.end("succeeded")
     view = store.read(run.id)
@@ -239,11 +239,10 @@ def test_reading_takes_memory_by_files_not_by_records(store: RunStore) -> None:
     try:
         count = sum(1 for _ in view.records())
         report = store.verify(run.id)
-        store.read(run.id)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert count == report.records == 8_000 + 4 + 7
+    assert count == report.records == 4_000 + 4 + 7
     assert peak < size / 3
 
 
@@ -285,7 +284,7 @@ def test_nothing_stays_open_when_reading_stops_in_the_middle(store: RunStore) ->
 def test_files_of_no_size_are_read(tmp_path: Path) -> None:
     sample = open_run(tmp_path / "store")
     for name in (FIRST, THIRD):
-        sample.path(name).write_bytes(b"")
+        sample.write(name, b"")
     view = sample.store.read(sample.id)
     assert statuses(view) == {PLAIN: "succeeded", SLUGGED: "crashed", "later": "planned"}
     assert not sample.path(SECOND).exists()

@@ -1,0 +1,26 @@
+"""Every goal at reduced counts; the figure of each is printed (`-s` shows it)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.faults.harness import FULL, REDUCED, Goal, goals, measured
+
+# The ordinary run leaves the slow and privileged ones to their own environments.
+SLOW = os.environ.get("RUNSTORE_FAULTS", "") == "all"
+SCALE = FULL if os.environ.get("RUNSTORE_FULL") else REDUCED
+
+
+@pytest.mark.parametrize("goal", goals(), ids=lambda goal: f"{goal.number:02}")
+def test_nothing_is_lost_missed_or_raised_for_nothing(goal: Goal) -> None:
+    if goal.is_slow and not SLOW:
+        pytest.skip(f"goal {goal.number} has an environment of its own: tox -e faults")
+    reason = goal.needs()
+    if reason is not None:
+        pytest.skip(f"goal {goal.number}: {reason}")
+    result = measured(goal, SCALE)
+    print(f"goal {goal.number}: {goal.title}: {result}")
+    assert result.is_clean, str(result)
+    assert result.figures
