@@ -15,9 +15,15 @@ def main() -> None:
 
         print(f"lorchestra {__version__}")  # noqa: T201 - before click is imported
         return
-    from lorchestra.cli import run
+    from lorchestra.errors import EXIT_SIGINT
 
-    sys.exit(run())
+    try:
+        from lorchestra.cli import run
+
+        code = run()
+    except KeyboardInterrupt:  # while the program was still being loaded
+        code = EXIT_SIGINT
+    sys.exit(code)
 
 
 if __name__ == "__main__":

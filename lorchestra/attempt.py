@@ -41,6 +41,12 @@ class Surroundings:
     env: Mapping[str, str]
     interruptible: Interruptible
 
+    def is_stopping(self) -> bool:
+        """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
+        if self.interruptible.signal is not None:
+            self.stop.request(self.interruptible.signal)
+        return self.stop.requested
+
 
 class JobAttempt:
     """One attempt. Made, run and recorded by one thread; another may abandon it.
@@ -67,7 +73,7 @@ class JobAttempt:
         self._began = time.monotonic()
         key = idempotency_key(surroundings.pipeline.id, surroundings.run_key, job.id)
         self._identity = Identity(surroundings.run.id, job.id, self.number, key)
-        self._current = CurrentJob(self._identity, self._append, self._is_cancelled)
+        self._current = CurrentJob(self._identity, self._append, surroundings.is_stopping)
         self._is_settled = False
         self._settling = threading.Lock()
 
@@ -111,9 +117,6 @@ class JobAttempt:
         """Append a record of the function's own."""
         self._around.interruptible.shield(lambda: self._log.append(event, **fields))
 
-    def _is_cancelled(self) -> bool:
-        return self._around.stop.requested
-
     def _execute(self, log: int) -> Outcome:
         action = self.job.action
         if isinstance(action, Call):
@@ -126,7 +129,7 @@ class JobAttempt:
         if self._needs_process:
             argv, task = child_command(call, self._around.pipeline.root)
             return outcome_of_child(self._process(argv, log, orjson.dumps(task)))
-        if self._around.stop.requested:
+        if self._around.is_stopping():
             # It came in the same instant; nothing can stop the function once it runs.
             return Outcome("interrupted", error="stopped with the run")
         in_main_thread = threading.current_thread() is threading.main_thread()

@@ -50,7 +50,12 @@ class ThreadTeam(Generic[Message]):
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="lorchestra")
         expected = set(range(self._workers))
         for worker in range(self._workers):
-            pool.submit(self._work, work, worker)
+            try:
+                pool.submit(self._work, work, worker)
+            except RuntimeError:
+                # The system gives no more threads: the first that is free works for this one too.
+                if worker == 0:
+                    raise
         hung: set[int] = set()
         while expected:
             message = self._messages.get()

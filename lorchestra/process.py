@@ -122,13 +122,23 @@ class ChildProcess:
             self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:
-        if not self._is_reaped:
+        if not self._has_ended():
             self.was_stopped = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if _IS_WINDOWS:
                 self.popen.send_signal(number)
             elif self.was_stopped:
                 os.killpg(self.pid, number)
+
+    def _has_ended(self) -> bool:
+        """Whether it has ended, even if its thread has not come to notice."""
+        if self._is_reaped or not hasattr(os, "waitid"):
+            return self._is_reaped
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return True
+        return ended is not None
 
     def _wait_posix(self) -> Usage:
         own_peak_kb = _own_peak_kb()

@@ -34,10 +34,12 @@ class Interruptible:
     Everywhere else an exception out of nowhere could tear a record.
 
     Attributes:
-        interrupted: Whether a signal came before the last call had ended.
+        signal: The number of the first signal that came; None: none did.
+        interrupted: Whether one came before the last call had ended.
     """
 
     def __init__(self) -> None:
+        self.signal: int | None = None
         self.interrupted = False
         self._inside = False
         self._came = 0
@@ -66,8 +68,9 @@ class Interruptible:
             if was_inside and self._came > came:
                 raise KeyboardInterrupt
 
-    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt in the user's function; elsewhere only note that it came."""
+        self.signal = self.signal or number
         self._came += 1
         if self._inside:
             raise KeyboardInterrupt
@@ -123,6 +126,7 @@ def _keep_exit_codes() -> dict[int, Any]:
 def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:
     """Pass signals on until the context ends."""
     kill_at: float | None = None
+    is_first = True
     while True:
         timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
         ready, _, _ = select.select([receiver], [], [], timeout)
@@ -135,9 +139,10 @@ def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:
                 return
             if number not in SIGNALS:
                 continue
-            if stop.requested:
-                stop.force()
-                kill_at = None
-            else:
+            if is_first:
                 stop.request(number)
                 kill_at = time.monotonic() + grace_s
+                is_first = False
+            else:
+                stop.force()
+                kill_at = None

@@ -65,7 +65,7 @@ class StageRun:
 
     def _next(self) -> Job | None:
         with self._turn:
-            if self._around.stop.requested:
+            if self._around.is_stopping():
                 self.queue.halt("the run was interrupted")
             if self._error is not None:
                 self.queue.halt("the record cannot be written")

@@ -11,12 +11,15 @@
 Threads and processes need no lock, because nothing is shared: no two write to one file.
 """
 
+from runstore.compact import Compacted
 from runstore.errors import (
     CorruptSegmentError,
     GuardTimeoutError,
     GuardUnavailableError,
     RecordError,
+    RunDamagedError,
     RunIsAliveError,
+    RunNotEndedError,
     RunNotFoundError,
     RunStoreError,
     SegmentClosedError,
@@ -25,10 +28,11 @@ from runstore.errors import (
     StoreNotFoundError,
 )
 from runstore.liveness import Owner, start_token
+from runstore.mending import Mended, RepairReport
 from runstore.merge import Attempt, Job
 from runstore.record import Position
-from runstore.repair import Mended, RepairReport
 from runstore.run import AttemptLog, Durability, Run
+from runstore.stats import PipelineStats, RunSize, StoreStats
 from runstore.store import RunStore
 from runstore.verify import ERROR_CODES, NOTE_CODES, Finding, Report
 from runstore.view import RunSummary, RunView
@@ -38,6 +42,7 @@ __all__ = [
     "NOTE_CODES",
     "Attempt",
     "AttemptLog",
+    "Compacted",
     "CorruptSegmentError",
     "Durability",
     "Finding",
@@ -46,13 +51,17 @@ __all__ = [
     "Job",
     "Mended",
     "Owner",
+    "PipelineStats",
     "Position",
     "RecordError",
     "RepairReport",
     "Report",
     "Run",
+    "RunDamagedError",
     "RunIsAliveError",
+    "RunNotEndedError",
     "RunNotFoundError",
+    "RunSize",
     "RunStore",
     "RunStoreError",
     "RunSummary",
@@ -61,5 +70,6 @@ __all__ = [
     "SegmentPoisonedError",
     "StoreFormatError",
     "StoreNotFoundError",
+    "StoreStats",
     "start_token",
 ]

@@ -50,6 +50,34 @@ class RunIsAliveError(RunStoreError):
         return f"run {self.run_id} is at work: process {self.pid} on {self.host}"
 
 
+class RunNotEndedError(RunStoreError):
+    """The run has no `end`: it was killed, so what is to be done with an ended one cannot be."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} has not ended: it was killed"
+
+
+class RunDamagedError(RunStoreError):
+    """The run is damaged, and must be repaired first.
+
+    Attributes:
+        run_id: The run.
+        found: What is wrong with it, as `verify` says it.
+    """
+
+    def __init__(self, run_id: str, found: str) -> None:
+        super().__init__(run_id, found)
+        self.run_id = run_id
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} is damaged, repair it first: {self.found}"
+
+
 class StoreNotFoundError(RunStoreError, LookupError):
     """There is no store at the path; the first run makes one."""
 

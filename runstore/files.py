@@ -12,10 +12,12 @@ import functools
 import io
 import os
 import secrets
+import shutil
 import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -219,6 +221,15 @@ def open_binary(path: str) -> io.BufferedReader:
     return os.fdopen(open_read(path), "rb")
 
 
+def place(temporary: str, path: str) -> None:
+    """Give a file a name that is free, in one step, and put that on the disk.
+
+    Where somebody else was first, theirs stays and this one goes.
+    """
+    _rename_new(temporary, path)
+    sync_folder(os.path.dirname(path))
+
+
 def _rename_new(temporary: str, path: str) -> None:
     """Rename a file to a name that is free, or drop it where somebody else was first."""
     if not os.path.exists(path):
@@ -269,10 +280,25 @@ def read_whole(path: str, at_most: int) -> bytes:
         os.close(descriptor)
 
 
+def read_part(path: str, offset: int, size: int) -> bytes:
+    """Read `size` bytes of a file from an offset on; fewer only where it ends."""
+    descriptor = open_read(path)
+    try:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
 def read_end(descriptor: int, size: int) -> bytes:
     """Read up to the last `size` bytes of a file."""
     os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - size), os.SEEK_SET)
     return read(descriptor, size)
+
+
+def seek(descriptor: int, offset: int) -> None:
+    """Go to an offset, in bytes from the start of the file."""
+    os.lseek(descriptor, offset, os.SEEK_SET)
 
 
 def close(descriptor: int) -> None:
@@ -284,6 +310,41 @@ def remove(path: str) -> None:
     """Remove a file; nothing happens when it is gone."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def remove_empty_folder(path: str) -> None:
+    """Remove a folder that has nothing in it; nothing happens when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(path)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder and all that is in it; links are removed, and not followed."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+class Measure(NamedTuple):
+    """How many files there are, and how many bytes they have."""
+
+    files: int
+    size_bytes: int
+
+
+def measure(path: str) -> Measure:
+    """Count a file, or all files below a folder; links are neither followed nor counted."""
+    count, size = 0, 0
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        # What is removed meanwhile does not count.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = os.lstat(path)
+            if stat.S_ISDIR(found.st_mode):
+                waiting.extend(f"{path}/{name}" for name in os.listdir(path))
+            elif stat.S_ISREG(found.st_mode):
+                count, size = count + 1, size + found.st_size
+    return Measure(count, size)
 
 
 def names(path: str) -> list[str]:

@@ -5,13 +5,17 @@ damaged. It is a lock of the operating system, so a holder that dies lets it go;
 inherit the descriptor, it is let go when the last of them has ended too.
 
     locks/<name>.lock               the file that is locked; it stays when it is free
-    locks/<name>.<run_id>.holder    who holds it, as JSON, for those who find it held
+    locks/<hash>.<run_id>.holder    who holds it, as JSON, for those who find it held
+
+`<hash>` is of the pipeline's name: a name and an id are too long for one file name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,11 +34,18 @@ GuardMaker = Callable[..., AbstractContextManager[Any]]
 GuardKind = Literal["filelock"] | GuardMaker | None
 
 _POLL_S = 0.05
+# Some 30 years. filelock takes "without limit" for a deadlock when the same thread has taken the
+# lock before, even if it has given it to another one since.
+_NO_LIMIT_S = 1e9
 _MAX_HOLDER_BYTES = 1 << 16
+_HOLDER_FIELDS = {"host": str, "pid": int, "token": str, "since": str}
 
 
 class Guard:
     """What keeps a second run of a pipeline away. Made by `hold`, released by `release`.
+
+    It is held by the process that took it: a child made by `fork` can neither release it nor keep
+    it held.
 
     Attributes:
         descriptor: The descriptor of the locked file, for jobs to inherit; None: there is none.
@@ -42,12 +53,19 @@ class Guard:
 
     def __init__(self) -> None:
         self.descriptor: int | None = None
+        self._pid = os.getpid()
 
     def announce(self, run_id: str) -> None:
         """Tell those who find the guard held which run holds it."""
 
     def release(self) -> None:
-        """Let the guard go."""
+        """Let the guard go; a second time, or in a child made by `fork`, nothing happens."""
+        self.descriptor = None
+        if self._pid == os.getpid():
+            self._let_go()
+
+    def _let_go(self) -> None:
+        pass
 
 
 class FileGuard(Guard):
@@ -56,9 +74,9 @@ class FileGuard(Guard):
     def __init__(self, store: str, pipeline: str) -> None:
         super().__init__()
         self._folder = f"{store}/{layout.LOCKS}"
-        self._name = layout.job_name(pipeline)
-        self._holder_file: str | None = None
-        self.path = f"{self._folder}/{self._name}.lock"
+        self.path = f"{self._folder}/{layout.job_name(pipeline)}.lock"
+        self._hash = hashlib.sha256(pipeline.encode()).hexdigest()[:16]
+        self._run_id: str | None = None
         self._lock = self._make_lock()
 
     def hold(self, timeout_s: float) -> None:
@@ -75,25 +93,29 @@ class FileGuard(Guard):
 
         files.make_folders(self._folder, sync=False)
         try:
-            self._lock.acquire(timeout=timeout_s)
+            self._lock.acquire(_NO_LIMIT_S if timeout_s < 0 else min(timeout_s, _NO_LIMIT_S))
         except Timeout:
-            holder = self._read_holder()
-            raise GuardTimeoutError(self.path, timeout_s, holder) from None
+            raise GuardTimeoutError(self.path, timeout_s, self._read_holder()) from None
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            reason = f"the guard's file cannot be locked: {error.strerror}"
+            raise OSError(error.errno, reason, self.path) from error
+        # Who is named there held it before, and was killed.
+        for run_id in self._holders():
+            self._remove_holder(run_id)
 
     def announce(self, run_id: str) -> None:
-        """Write who holds the guard, in place of those who held it before."""
-        for stale in self._holder_files():
-            files.remove(f"{self._folder}/{stale}")
+        """Write who holds the guard; where that fails it is held all the same."""
         holder = {"run": run_id, **this_process().fields(), "since": timestamp()}
-        self._holder_file = f"{self._folder}/{self._name}.{run_id}{layout.HOLDER_SUFFIX}"
-        files.publish(self._holder_file, orjson.dumps(holder), sync=False)
+        self._run_id = run_id
+        with contextlib.suppress(OSError):
+            files.publish(self._holder_file(run_id), orjson.dumps(holder), sync=False)
 
-    def release(self) -> None:
-        """Let the guard go; a second time does nothing."""
-        if self._holder_file is not None:
-            with contextlib.suppress(OSError):
-                files.remove(self._holder_file)
-            self._holder_file = None
+    def _let_go(self) -> None:
+        if self._run_id is not None:
+            self._remove_holder(self._run_id)
+            self._run_id = None
         self._lock.release()
 
     def _make_lock(self) -> BaseFileLock:
@@ -116,24 +138,41 @@ class FileGuard(Guard):
     def _note_descriptor(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
-    def _holder_files(self) -> list[str]:
-        start = f"{self._name}."
-        return [
-            name
-            for name in files.names(self._folder)
-            if name.startswith(start)
-            and name.endswith(layout.HOLDER_SUFFIX)
-            and layout.is_run_id(name[len(start) : -len(layout.HOLDER_SUFFIX)])
+    def _holder_file(self, run_id: str) -> str:
+        return f"{self._folder}/{self._hash}.{run_id}{layout.HOLDER_SUFFIX}"
+
+    def _remove_holder(self, run_id: str) -> None:
+        with contextlib.suppress(OSError):
+            files.remove(self._holder_file(run_id))
+
+    def _holders(self) -> list[str]:
+        """The runs that are named as holders, oldest first; all but the last one are gone."""
+        start, end = f"{self._hash}.", layout.HOLDER_SUFFIX
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = files.names(self._folder)
+        ids = [
+            name[len(start) : -len(end)]
+            for name in names
+            if name.startswith(start) and name.endswith(end)
         ]
+        return list(filter(layout.is_run_id, ids))
 
     def _read_holder(self) -> dict[str, Any]:
-        """What the newest holder says of itself; empty: it has not said yet."""
-        for name in reversed(self._holder_files()):
-            with contextlib.suppress(OSError, ValueError):
-                holder = orjson.loads(files.read_whole(f"{self._folder}/{name}", _MAX_HOLDER_BYTES))
-                if isinstance(holder, dict):
-                    return holder
-        return {}
+        """What is known of the holder; empty: it has not said yet."""
+        holders = self._holders()
+        if not holders:
+            return {}
+        said: Any = None
+        with contextlib.suppress(OSError, ValueError):
+            said = orjson.loads(files.read_whole(self._holder_file(holders[-1]), _MAX_HOLDER_BYTES))
+        known = said if isinstance(said, dict) else {}
+        fields = {
+            name: known[name]
+            for name, kind in _HOLDER_FIELDS.items()
+            if type(known.get(name)) is kind
+        }
+        return {"run": holders[-1], **fields}
 
 
 class OwnGuard(Guard):
@@ -144,8 +183,7 @@ class OwnGuard(Guard):
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(manager)
 
-    def release(self) -> None:
-        """Leave the context manager; a second time does nothing."""
+    def _let_go(self) -> None:
         self._stack.close()
 
 

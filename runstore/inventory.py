@@ -7,15 +7,18 @@ complete, so what is read in this order can be held against each other while the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from runstore import files, layout
+from runstore.errors import RunIsAliveError, RunNotFoundError
 from runstore.layout import AttemptKey
-from runstore.liveness import Owner, owner_in
+from runstore.liveness import Owner, is_at_work, owner_in
 from runstore.merge import attempt_named
-from runstore.record import Position, decode
+from runstore.part import Part
+from runstore.parts import Parts
+from runstore.record import Position, decode, position_in
 from runstore.scan import Line, Scan
 
 FORMAT = 1
@@ -45,6 +48,7 @@ class Inventory:
     Attributes:
         folder: The run's folder.
         run_id: Its id.
+        parts: Where its files are.
         segments: Numbers of its own files that are there, in order.
         expected: The attempts that its own files name.
         found: The attempts whose files are there.
@@ -60,6 +64,7 @@ class Inventory:
 
     folder: str
     run_id: str
+    parts: Parts
     segments: list[int] = field(default_factory=list)
     expected: dict[AttemptKey, Expected] = field(default_factory=dict)
     found: list[AttemptKey] = field(default_factory=list)
@@ -78,6 +83,19 @@ class Inventory:
         return owner_in(self.begin) if self.begin else None
 
     @property
+    def was_sealed(self) -> bool:
+        """Whether something says that there is a sealed file, or was."""
+        return layout.SEALED in self.parts.in_folder or bool(self.parts.seals)
+
+    def run_part(self, segment: int) -> Part:
+        """Where the lines of one of its own files are."""
+        return self.parts.find(layout.run_file(segment))
+
+    def attempt_part(self, key: AttemptKey) -> Part:
+        """Where the lines of an attempt are."""
+        return self.parts.find(layout.attempt_file(*key))
+
+    @property
     def without_start(self) -> list[AttemptKey]:
         """Attempts that are there although no `start` is left that names them."""
         return [
@@ -88,6 +106,18 @@ class Inventory:
     def may_be_unannounced(self) -> bool:
         """Whether an attempt counts without being named: what named it can have been lost."""
         return not self.ended or self.incomplete
+
+
+def folder_of_run(store: str, run_id: str) -> str:
+    """The folder of a run that is there.
+
+    Raises:
+        RunNotFoundError: The store has none of this id.
+    """
+    folder = layout.run_folder(store, run_id)
+    if not layout.is_run_id(run_id) or not files.is_folder(folder):
+        raise RunNotFoundError(run_id, store)
+    return folder
 
 
 def take_inventory(folder: str, run_id: str, on_line: OnLine | None = None) -> Inventory:
@@ -102,14 +132,18 @@ def take_inventory(folder: str, run_id: str, on_line: OnLine | None = None) -> I
     Raises:
         OSError: A file cannot be read.
     """
-    inventory = Inventory(folder, run_id)
+    parts = Parts(folder)
+    inventory = Inventory(folder, run_id, parts)
+    parts.look()
     while True:
-        in_folder = files.names(folder)
-        segments = run_files_in(in_folder)
-        _read_run_files(inventory, segments, on_line)
-        _list_attempts(inventory, in_folder)
-        # An own file that was made in between can name attempts that were listed.
-        if segments == run_files_in(files.names(folder)):
+        state = parts.state
+        _read_run_files(inventory, parts.segments, on_line)
+        parts.look_at_attempts()
+        _list_attempts(inventory)
+        # An own file that was made in between can name attempts that were listed, and a sealed one
+        # can have attempts that were not.
+        parts.look()
+        if state == parts.state:
             return inventory
 
 
@@ -145,7 +179,7 @@ def _read_run_files(inventory: Inventory, segments: list[int], on_line: OnLine |
 
 def _find_witness(inventory: Inventory, segment: int) -> None:
     """Take from an own file's `begin` where the one before it ends."""
-    first = next(iter(Scan(f"{inventory.folder}/{layout.run_file(segment)}")), None)
+    first = next(iter(Scan(inventory.run_part(segment))), None)
     fields = record_in(first) if first is not None else None
     if fields is None or _misfit(fields, inventory.run_id, segment) is not None:
         return
@@ -154,22 +188,16 @@ def _find_witness(inventory: Inventory, segment: int) -> None:
         inventory.witnesses[segment - 1] = witness
 
 
-def position_in(fields: dict[str, Any]) -> Position | None:
-    """The position that a `done`, or the `begin` of a resume, vouches for."""
-    n, crc = fields.get("last_n"), fields.get("last_crc")
-    return Position(n, crc) if type(n) is int and isinstance(crc, str) else None
-
-
 def _read_run_file(inventory: Inventory, segment: int, on_line: OnLine | None) -> None:
-    path = f"{inventory.folder}/{layout.run_file(segment)}"
-    scan = Scan(path, inventory.witnesses.get(segment))
+    part = inventory.run_part(segment)
+    scan = Scan(part, inventory.witnesses.get(segment))
     inventory.begin = None
     for line in scan:
         fields = record_in(line)
         if fields is not None:
-            _take_note(inventory, segment, fields)
+            take_note(inventory, segment, fields)
         if on_line is not None:
-            on_line(path, line, None if segment in inventory.foreign else fields)
+            on_line(part.path, line, None if segment in inventory.foreign else fields)
     inventory.ended = scan.ended and segment not in inventory.foreign
     inventory.incomplete = inventory.incomplete or scan.incomplete
     inventory.size_bytes += scan.size_bytes
@@ -177,7 +205,7 @@ def _read_run_file(inventory: Inventory, segment: int, on_line: OnLine | None) -
         inventory.last[segment] = scan.last
 
 
-def _take_note(inventory: Inventory, segment: int, fields: dict[str, Any]) -> None:
+def take_note(inventory: Inventory, segment: int, fields: dict[str, Any]) -> None:
     """Take from a record of the run's own file what it says of files."""
     if fields["n"] == 0:
         code = _misfit(fields, inventory.run_id, segment)
@@ -207,15 +235,12 @@ def _misfit(fields: dict[str, Any], run_id: str, segment: int) -> str | None:
     return None if fits or event == "lost" else "wrong-file"
 
 
-def _list_attempts(inventory: Inventory, in_folder: list[str]) -> None:
-    inventory.found, inventory.strays = [], []
-    for name in in_folder:
-        is_known_folder = name in layout.RUN_FOLDERS and files.is_folder(
-            f"{inventory.folder}/{name}"
-        )
-        if not is_known_folder and layout.parse_run_file(name) is None:
-            inventory.strays.append(name)
-    for name in files.names(f"{inventory.folder}/{layout.JOBS}"):
+def _list_attempts(inventory: Inventory) -> None:
+    inventory.found = []
+    inventory.strays = [
+        name for name in inventory.parts.in_folder if not _is_known(inventory, name)
+    ]
+    for name in inventory.parts.attempt_names:
         key = layout.parse_attempt_file(name)
         if key is None:
             inventory.strays.append(f"{layout.JOBS}/{name}")
@@ -223,6 +248,13 @@ def _list_attempts(inventory: Inventory, in_folder: list[str]) -> None:
             inventory.found.append(key)
     kept = (layout.DAMAGED_SUFFIX, layout.TEMPORARY_SUFFIX)
     inventory.strays = [name for name in inventory.strays if not name.endswith(kept)]
+
+
+def _is_known(inventory: Inventory, name: str) -> bool:
+    """Tell whether a name in the run's folder is one that a run has."""
+    if name in layout.RUN_FOLDERS:
+        return files.is_folder(f"{inventory.folder}/{name}")
+    return layout.parse_run_file(name) is not None or layout.parse_sealed_file(name) is not None
 
 
 def attempt_misfit(inventory: Inventory, key: AttemptKey, line: Line) -> str | None:
@@ -254,3 +286,30 @@ def job_id_of(inventory: Inventory, key: AttemptKey) -> str:
     """The exact id of an attempt's job, where its own `begin` does not give it."""
     expected = inventory.expected.get(key)
     return expected.job_id if expected else key.name
+
+
+def refuse_live(inventory: Inventory) -> bool:
+    """Refuse to change a run that somebody may still write.
+
+    Returns:
+        Whether it has ended, or names the process that wrote it, which is gone.
+
+    Raises:
+        RunIsAliveError: Its process is at work, or is on another host and cannot be seen.
+    """
+    if inventory.ended:
+        return True
+    owner = inventory.owner or next(_owners(inventory), None)
+    if owner is not None and is_at_work(owner, inventory.run_id) is not False:
+        raise RunIsAliveError(inventory.run_id, owner.host, owner.pid)
+    return owner is not None
+
+
+def _owners(inventory: Inventory) -> Iterator[Owner]:
+    """The processes that the first records of attempts name."""
+    for key in inventory.found:
+        first = next(iter(Scan(inventory.attempt_part(key))), None)
+        fields = record_in(first) if first is not None else None
+        owner = owner_in(fields) if fields is not None else None
+        if owner is not None:
+            yield owner

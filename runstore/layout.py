@@ -4,6 +4,8 @@
     STORE/runs/<run_id>/run.jsonl, run.2.jsonl, ...
     STORE/runs/<run_id>/jobs/<name>.a<N>.jsonl
     STORE/runs/<run_id>/logs/<name>.a<N>.log, <name>.a<N>.output
+    STORE/runs/<run_id>/sealed.jsonl, sealed.2.jsonl, ... instead of the files of records
+    STORE/runs/<run_id>.pruned
 
 `<name>` is the job id itself where that is portable, else a slug of it, `~`, and 16 hex digits of a
 hash. Portable names have no `~`, so the two kinds never meet; all are lower-case ASCII, so no file
@@ -26,10 +28,12 @@ RUNS = "runs"
 JOBS = "jobs"
 LOGS = "logs"
 LOCKS = "locks"
-RUN_FOLDERS = frozenset({JOBS, LOGS})
+SEALED = "sealed"  # an empty folder that says that there is a sealed file
+RUN_FOLDERS = frozenset({JOBS, LOGS, SEALED})
 DAMAGED_SUFFIX = ".damaged"
 TEMPORARY_SUFFIX = ".tmp"
 HOLDER_SUFFIX = ".holder"
+PRUNED_SUFFIX = ".pruned"
 
 MAX_JOB_ID_BYTES = 10_000
 _MAX_PORTABLE = 80
@@ -45,8 +49,10 @@ _DEVICES = frozenset(
 )
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+_ULID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _ATTEMPT_FILE = re.compile(r"(.+)\.a([1-9][0-9]{0,8})\.jsonl")
 _RUN_FILE = re.compile(r"run(?:\.([2-9]|[1-9][0-9]{1,8}))?\.jsonl")
+_SEALED_FILE = re.compile(r"sealed(?:\.([2-9]|[1-9][0-9]{1,8}))?\.jsonl")
 
 
 class AttemptKey(NamedTuple):
@@ -73,6 +79,21 @@ def new_run_id(time_ns: int | None = None) -> str:
 def is_run_id(name: str) -> bool:
     """Tell whether a folder of `runs/` can be a run: a UUIDv7 or a ULID, lower case."""
     return bool(_RUN_ID.fullmatch(name) or _ULID.fullmatch(name))
+
+
+def time_of(run_id: str) -> float:
+    """When a run was created, in seconds since 1970, by its id."""
+    if _RUN_ID.fullmatch(run_id):
+        return int(run_id[:8] + run_id[9:13], 16) / 1000
+    milliseconds = 0
+    for digit in run_id[:10]:
+        milliseconds = milliseconds << 5 | _ULID_DIGITS.index(digit)
+    return milliseconds / 1000
+
+
+def is_pruned(name: str) -> bool:
+    """Tell whether a folder of `runs/` is what is left of a run that is being removed."""
+    return name.endswith(PRUNED_SUFFIX) and is_run_id(name.removesuffix(PRUNED_SUFFIX))
 
 
 def is_job_id(value: object) -> TypeGuard[str]:
@@ -120,6 +141,11 @@ def run_file(segment: int) -> str:
     return "run.jsonl" if segment == 1 else f"run.{segment}.jsonl"
 
 
+def sealed_file(number: int) -> str:
+    """The name of a sealed file, 1 for the first."""
+    return "sealed.jsonl" if number == 1 else f"sealed.{number}.jsonl"
+
+
 def attempt_file(name: str, attempt: int) -> str:
     """The name of an attempt's segment, below the run's folder."""
     return f"{JOBS}/{name}.a{attempt}.jsonl"
@@ -138,6 +164,12 @@ def output_file(name: str, attempt: int) -> str:
 def parse_run_file(filename: str) -> int | None:
     """Give the segment's number, from 1, of `run.jsonl` or `run.<N>.jsonl`; None for others."""
     found = _RUN_FILE.fullmatch(filename)
+    return int(found[1] or 1) if found else None
+
+
+def parse_sealed_file(filename: str) -> int | None:
+    """Give the number, from 1, of `sealed.jsonl` or `sealed.<N>.jsonl`; None for others."""
+    found = _SEALED_FILE.fullmatch(filename)
     return int(found[1] or 1) if found else None
 
 

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from runstore.part import Part
 from runstore.record import NO_PREVIOUS, Frame, Position, decode, encode
+from runstore.salvage import path_in
 from runstore.scan import Line, Scan
+
+Misplaced = dict[int, list[tuple[Frame, bytes]]]
 
 _BLOCK_BYTES = 1 << 18
 
@@ -35,21 +39,30 @@ class Rebuilt:
 
 
 def rebuild(
-    source: str | None, witness: Position | None, write: Callable[[bytes], None]
+    name: str,
+    source: str | Part | None,
+    witness: Position | None,
+    write: Callable[[bytes], None],
+    pool: Misplaced,
 ) -> Rebuilt:
     """Read a damaged file and write what it should be.
 
     Args:
+        name: The path of the file, below its run's folder: what its first record must say.
         source: The damaged file; None: there is none, and all its records are lost.
         witness: Where its last record stands, by what another file says; None: nobody says.
         write: Takes the new content, piece by piece.
+        pool: Records that were found in other files, some of which may be missing here.
 
     Raises:
         OSError: The file cannot be read, or the new content not written.
 
     Memory is constant, but for the valid records that stand in the wrong place.
     """
-    builder = _Builder(write, {} if source is None else _misplaced(source, witness))
+    spare = {n: list(found) for n, found in pool.items()}
+    if source is not None:
+        add_misplaced(source, witness, spare)
+    builder = _Builder(name, write, spare)
     ends_badly = source is None
     is_ended = False
     if source is not None:
@@ -65,22 +78,19 @@ def rebuild(
     return builder.result
 
 
-def _misplaced(source: str, witness: Position | None) -> dict[int, list[tuple[Frame, bytes]]]:
-    """The lines whose own checksum holds but that do not count where they stand, by number."""
-    found: dict[int, list[tuple[Frame, bytes]]] = {}
+def add_misplaced(source: str | Part, witness: Position | None, found: Misplaced) -> None:
+    """Add the lines whose own checksum holds but that do not count where they stand."""
     for line in Scan(source, witness):
         if not line.counts and line.frame is not None:
             found.setdefault(line.frame.n, []).append((line.frame, line.raw))
-    return found
 
 
 class _Builder:
     """Writes a file anew, in the order of the numbers, and keeps the chain."""
 
-    def __init__(
-        self, write: Callable[[bytes], None], misplaced: dict[int, list[tuple[Frame, bytes]]]
-    ) -> None:
+    def __init__(self, name: str, write: Callable[[bytes], None], misplaced: Misplaced) -> None:
         self.result = Rebuilt()
+        self._name = name
         self._write_block = write
         self._misplaced = misplaced
         self._block: list[bytes] = []
@@ -118,11 +128,15 @@ class _Builder:
         """Put misplaced records in where the chain of checksums says that they belong."""
         while before is None or self._next_n < before:
             for frame, raw in self._misplaced.get(self._next_n, ()):
-                if frame.prev == self._previous:
+                if frame.prev == self._previous and self._is_own(frame, raw):
                     self._take(frame, raw)
                     break
             else:
                 return
+
+    def _is_own(self, frame: Frame, raw: bytes) -> bool:
+        """Tell whether a record is of this file; before a first one nothing tells but itself."""
+        return frame.n > 0 or frame.event == b"lost" or path_in(raw) == self._name
 
     def _take(self, frame: Frame, raw: bytes) -> None:
         self._put(raw + b"\n")

@@ -168,3 +168,9 @@ def decode(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def position_in(fields: Mapping[str, Any]) -> Position | None:
+    """The position that a record vouches for, such as `done`, or the `begin` of a resume."""
+    n, crc = fields.get("last_n"), fields.get("last_crc")
+    return Position(n, crc) if type(n) is int and isinstance(crc, str) else None

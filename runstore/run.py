@@ -129,7 +129,7 @@ class AttemptLog:
         self._segment.sync()
         try:
             self._run.jobs_folder.sync(self._ticket)
-        except OSError as error:
+        except BaseException as error:
             self._segment.poison(f"a sync of the folder failed: {error}")
             raise
 
@@ -190,7 +190,7 @@ class Run:
         begin, chunks = self._first_record(pipeline, fields), list(_chunks(planned))
         for folder in (self.path, f"{self.path}/{layout.JOBS}", f"{self.path}/{layout.LOGS}"):
             files.make_folder(folder)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
         self._statuses: dict[str, str] = {job["id"]: "planned" for job in planned}
         self._stages = {job["id"]: job["stage"] for job in planned if "stage" in job}
@@ -239,6 +239,15 @@ class Run:
         A process that has it keeps the guard held until it ends, even if this one is killed.
         """
         return self._guard.descriptor
+
+    @property
+    def _turn(self) -> threading.Lock:
+        """What the threads that write to the run's own file take turns by.
+
+        Refused to a forked child: the thread that had the turn is not there to give it back.
+        """
+        self._segment.refuse_forked()
+        return self._lock
 
     def job(self, job_id: str, *, stage: str | None = None) -> AttemptLog:
         """Begin the next attempt of a job.
@@ -364,8 +373,10 @@ class Run:
             if error is None:
                 raise
         finally:
-            self._close()
-            self._guard.release()
+            try:
+                self._close()
+            finally:
+                self._guard.release()
 
 
 def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:

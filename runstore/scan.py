@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runstore import files
-from runstore.record import MAX_LINE_BYTES, NO_PREVIOUS, Frame, Position, decode, read_frame
+from runstore.part import Part, checksum, first_and_last_line, texts
+from runstore.record import NO_PREVIOUS, Frame, Position, decode, read_frame
+from runstore.splitter import Text
 from runstore.tail import is_torn_write
-
-_CHUNK_BYTES = 1 << 18
 
 
 class Line(NamedTuple):
@@ -42,13 +42,11 @@ class Line(NamedTuple):
     detail: str = ""
 
 
-class Scan:
-    """One pass over a file; iterate over it once, then read its attributes.
-
-    Memory is constant. The file is read as it is at the moment, so a live one may be longer a
-    moment later.
+class Judge:
+    """What is known of a file of records so far, and what follows from it for its next line.
 
     Attributes:
+        witness: Where the file's last record stands, by what another file says; None: nobody says.
         last: Where the last record that counts stands.
         ended: Whether that record is an `end`.
         incomplete: Whether a record is known to be missing, or may be.
@@ -56,75 +54,68 @@ class Scan:
         records: How many records count.
     """
 
-    def __init__(self, path: str, witness: Position | None = None) -> None:
-        """Prepare to read a file.
-
-        Args:
-            path: The file.
-            witness: Where its last record stands, by what another file says; None: nobody says.
-        """
-        self.path = path
+    def __init__(self, witness: Position | None = None) -> None:
+        """Start at the beginning of a file."""
         self.witness = witness
         self.last: Position | None = None
         self.ended = False
         self.incomplete = False
         self.size_bytes = 0
         self.records = 0
+        self._end = (1, 0)  # of the line after the last one: its number, its offset
         self._next_n = 0
         self._previous = NO_PREVIOUS
         self._bad_lines = 0  # since the last record that counts
         self._stranger: str | None = None  # the checksum of the last line that did not follow
 
-    def __iter__(self) -> Iterator[Line]:
-        """Give every line, damaged ones and the tail too, and last what is missing at the end.
+    def take(self, text: Text, after: Text | None) -> Line | None:
+        """Judge the next line; `after` is the one after it.
 
-        Raises:
-            OSError: The file cannot be read.
+        Returns:
+            None: it is where a file that another one vouches for was cut; `missing` says so.
         """
-        try:
-            yield from self._judged()
-        except files.NotAFileError:
-            self.incomplete = True
-            yield Line(1, 0, b"", None, False, "damaged", "is no regular file")
-
-    def _judged(self) -> Iterator[Line]:
-        end = (1, 0)
-        for number, (text, after) in enumerate(_with_next(_lines(self.path)), start=1):
-            self.size_bytes = text.offset + text.size
-            if text.is_tail:
-                line = self._judge_tail(number, text)
-            else:
-                line = self._judge(number, text, after)
-            if line is None:
-                end = (number, text.offset)
-                break
-            end = (number + 1, self.size_bytes)
+        self.size_bytes += text.size
+        line = self._judge_tail(text) if text.is_tail else self._judge(text, after)
+        if line is not None:
+            self._end = (text.number + 1, text.offset + text.size)
             if line.code not in {None, "torn-tail", "no-newline"}:
                 self.incomplete = True
-            yield line
-        if self._is_cut_short():
-            self.incomplete = True
-            yield self._truncated(*end)
+        return line
 
-    def _judge(self, number: int, text: _Text, after: _Text | None = None) -> Line:
+    def depends_on_next(self, text: Text) -> bool:
+        """Tell whether the verdict on a line may depend on the one after it."""
+        frame = None if text.is_overlong else read_frame(text.raw)
+        return frame is not None and frame.n > self._next_n
+
+    def missing(self) -> Line | None:
+        """Say what is missing at the end, as a line that is not there; None: nothing is."""
+        if not self._is_cut_short():
+            return None
+        self.incomplete = True
+        last = "no record" if self.last is None else f"record {self.last.n}"
+        expected = self.witness.n if self.witness else 0
+        detail = f"the file stops after {last}; the run's file vouches for record {expected}"
+        return Line(*self._end, b"", None, False, "truncated", detail)
+
+    def _judge(self, text: Text, after: Text | None = None) -> Line:
         """Judge one line that its line feed ended; `after` is the one after it."""
         frame = None if text.is_overlong else read_frame(text.raw)
         if frame is None:
             self._bad_lines += 1
-            return _line(number, text, None, "damaged", "is not what a writer wrote")
+            return _line(text, None, "damaged", "is not what a writer wrote")
         if self.ended or (self.witness is not None and frame.n > self.witness.n):
-            return _line(number, text, frame, "chain", "stands after the file's last record")
+            return _line(text, frame, "chain", "stands after the file's last record")
         if frame.n < self._next_n:
             detail = f"has number {frame.n}, which has passed: {self._next_n} is next"
-            return _line(number, text, frame, "duplicate", detail)
+            return _line(text, frame, "duplicate", detail)
         if not self._follows(frame):
             self._bad_lines += 1
             self._stranger = frame.crc
-            return _line(number, text, frame, "chain", "does not follow the record before it")
+            return _line(text, frame, "chain", "does not follow the record before it")
         if frame.n > self._next_n and after is not None and self._is_too_early(frame, after):
             self._bad_lines += 1
-            return _line(number, text, frame, "chain", "stands before a record that comes first")
-        return self._accept(number, text, frame)
+            return _line(text, frame, "chain", "stands before a record that comes first")
+        return self._accept(text, frame)
 
     def _follows(self, frame: Frame) -> bool:
         """Tell whether a record can stand here, as far as what came before is known."""
@@ -140,7 +131,7 @@ class Scan:
     def _contradicts_witness(self, n: int, crc: str) -> bool:
         return self.witness is not None and n >= self.witness.n and (n, crc) != self.witness
 
-    def _is_too_early(self, frame: Frame, after: _Text) -> bool:
+    def _is_too_early(self, frame: Frame, after: Text) -> bool:
         """Tell whether the next line is one of those that a record would skip.
 
         Nothing shows whether a record with others missing before it belongs to this file. Taken on
@@ -151,18 +142,17 @@ class Scan:
             return False
         return self._next_n <= following.n <= frame.n and self._follows(following)
 
-    def _accept(self, number: int, text: _Text, frame: Frame) -> Line:
+    def _accept(self, text: Text, frame: Frame) -> Line:
         missing = frame.n - self._next_n
         is_gap = missing > 0 and self._bad_lines == 0
         first, last = self._next_n, frame.n - 1
         self._bad_lines = 0
-        self._stranger = None
         self._next_n = frame.n + 1
         self._previous = frame.crc
         self.last = Position(frame.n, frame.crc)
         self.ended = frame.event == b"end"
         self.records += 1
-        line = Line(number, text.offset, text.raw, frame, True)
+        line = Line(text.number, text.offset, text.raw, frame, True)
         if is_gap:
             numbers = f"record {first} is" if missing == 1 else f"records {first} to {last} are"
             line = line._replace(code="gap", detail=f"{numbers} missing before it")
@@ -171,7 +161,7 @@ class Scan:
     def _step_over_lost(self, line: Line, at: Position) -> Line:
         """Go on after the records that a repair found missing."""
         self.records -= 1
-        last = _last_lost(decode(line.raw) or {}, at)
+        last = last_lost(decode(line.raw) or {}, at)
         if last is None or self._contradicts_witness(*last):
             detail = "is a lost record that does not fit here"
             return line._replace(counts=False, code="damaged", detail=detail)
@@ -181,9 +171,9 @@ class Scan:
             line = line._replace(code="lost", detail=f"records {at.n} to {last.n} are lost")
         return line
 
-    def _judge_tail(self, number: int, text: _Text) -> Line | None:
+    def _judge_tail(self, text: Text) -> Line | None:
         """Judge what stands after the last line feed; None: it is where the file was cut."""
-        whole = self._judge(number, text) if not text.is_overlong and read_frame(text.raw) else None
+        whole = self._judge(text) if not text.is_overlong and read_frame(text.raw) else None
         if whole is not None:
             if whole.code is None:
                 return whole._replace(code="no-newline", detail="is whole but has no line feed")
@@ -191,11 +181,11 @@ class Scan:
         if self._is_torn_write(text):
             if self._is_cut_short():
                 return None
-            return _line(number, text, None, "torn-tail", "is a write that was cut short")
+            return _line(text, None, "torn-tail", "is a write that was cut short")
         self._bad_lines += 1
-        return _line(number, text, None, "damaged", "is neither a record nor a torn write")
+        return _line(text, None, "damaged", "is neither a record nor a torn write")
 
-    def _is_torn_write(self, text: _Text) -> bool:
+    def _is_torn_write(self, text: Text) -> bool:
         if self.ended or text.is_overlong:
             return False
         known = self._bad_lines == 0
@@ -209,28 +199,57 @@ class Scan:
             return False
         return self.last is None or self.last.n < self.witness.n
 
-    def _truncated(self, number: int, offset: int) -> Line:
-        last = "no record" if self.last is None else f"record {self.last.n}"
-        expected = self.witness.n if self.witness else 0
-        detail = f"the file stops after {last}; the run's file vouches for record {expected}"
-        return Line(number, offset, b"", None, False, "truncated", detail)
+
+class Scan(Judge):
+    """One pass over a file; iterate over it once, then read its attributes.
+
+    Memory is constant. The file is read as it is at the moment, so a live one may be longer a
+    moment later.
+    """
+
+    def __init__(self, source: str | Part, witness: Position | None = None) -> None:
+        """Prepare to read a file.
+
+        Args:
+            source: The file's path, or where its lines are in a sealed one.
+            witness: Where its last record stands, by what another file says; None: nobody says.
+        """
+        self._part = Part(source) if isinstance(source, str) else source
+        super().__init__(witness or self._part.last)
+        self._end = (self._part.lines_before + 1, self._part.start)
+
+    def __iter__(self) -> Iterator[Line]:
+        """Give every line, damaged ones and the tail too, and last what is missing at the end.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        try:
+            for text, after in _with_next(texts(self._part)):
+                line = self.take(text, after)
+                if line is not None:
+                    yield self._held_against_seal(line)
+            missing = self.missing()
+            if missing is not None:
+                yield missing
+        except files.NotAFileError:
+            self.incomplete = True
+            yield Line(1, 0, b"", None, False, "damaged", "is no regular file")
+
+    def _held_against_seal(self, line: Line) -> Line:
+        """Hold a torn write, which has no checksum of its own, against that of the whole part."""
+        sealed = self._part.crc32
+        if line.code != "torn-tail" or sealed is None or checksum(self._part) == sealed:
+            return line
+        self.incomplete = True
+        return line._replace(code="damaged", detail="is not the torn write that was sealed")
 
 
-class _Text(NamedTuple):
-    """The bytes of one line, as far as they are kept."""
-
-    offset: int
-    raw: bytes
-    size: int
-    is_tail: bool = False
-    is_overlong: bool = False
+def _line(text: Text, frame: Frame | None, code: str, detail: str) -> Line:
+    return Line(text.number, text.offset, text.raw, frame, False, code, detail)
 
 
-def _line(number: int, text: _Text, frame: Frame | None, code: str, detail: str) -> Line:
-    return Line(number, text.offset, text.raw, frame, False, code, detail)
-
-
-def _last_lost(fields: dict[str, Any], at: Position) -> Position | None:
+def last_lost(fields: dict[str, Any], at: Position) -> Position | None:
     """Where the last of the records stood that a lost record stands for.
 
     What came last at the end of a file that nobody vouched for is not known: `was` is null then.
@@ -243,55 +262,16 @@ def _last_lost(fields: dict[str, Any], at: Position) -> Position | None:
     return Position(last, was) if isinstance(was, str) else None
 
 
-def _with_next(lines: Iterator[_Text]) -> Iterator[tuple[_Text, _Text | None]]:
+def _with_next(given: Iterator[Text]) -> Iterator[tuple[Text, Text | None]]:
     """Give every line together with the one after it."""
-    line = next(lines, None)
-    while line is not None:
-        after = next(lines, None)
-        yield line, after
-        line = after
+    text = next(given, None)
+    while text is not None:
+        after = next(given, None)
+        yield text, after
+        text = after
 
 
-def _lines(path: str) -> Iterator[_Text]:
-    """Split a file at its line feeds; of a line over 1 MiB only the beginning is kept."""
-    kept = b""
-    dropped = 0
-    dropped_nul_only = True
-    offset = 0
-    for chunk in _chunks(path):
-        *ended, rest = chunk.split(b"\n")
-        for part in ended:
-            raw = kept + part
-            size = len(raw) + dropped + 1
-            yield _Text(offset, raw[:MAX_LINE_BYTES], size, is_overlong=dropped > 0)
-            offset += size
-            kept, dropped, dropped_nul_only = b"", 0, True
-        excess = rest[max(0, MAX_LINE_BYTES - len(kept)) :]
-        kept = (kept + rest)[:MAX_LINE_BYTES]
-        if excess:
-            dropped += len(excess)
-            dropped_nul_only = dropped_nul_only and not excess.strip(b"\0")
-    if kept:
-        # A power cut can leave any number of NUL bytes after the beginning of a record.
-        overlong = dropped > 0 and not dropped_nul_only
-        yield _Text(offset, kept, len(kept) + dropped, is_tail=True, is_overlong=overlong)
-
-
-def _chunks(path: str) -> Iterator[bytes]:
-    """Read a file piece by piece; one that fits into a piece is closed before it is looked at."""
-    descriptor = files.open_read(path)
-    try:
-        chunk = files.read(descriptor, _CHUNK_BYTES)
-        while len(chunk) == _CHUNK_BYTES:
-            yield chunk
-            chunk = files.read(descriptor, _CHUNK_BYTES)
-    finally:
-        files.close(descriptor)
-    if chunk:
-        yield chunk
-
-
-def peek(path: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def peek(source: str | Part) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Read only the first and the last record of a file, for lists of many.
 
     Returns:
@@ -300,17 +280,9 @@ def peek(path: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     Raises:
         OSError: The file cannot be read.
     """
-    descriptor = files.open_read(path)
-    try:
-        head = files.read(descriptor, 1 << 16)
-        if b"\n" not in head:
-            head += files.read(descriptor, MAX_LINE_BYTES)
-        end = files.read_end(descriptor, 1 << 16)
-        if b"\n" not in end[:-1]:
-            end = files.read_end(descriptor, MAX_LINE_BYTES)
-    finally:
-        files.close(descriptor)
-    return _whole(head.split(b"\n", 1)[0]), _whole(end.rstrip(b"\n").rsplit(b"\n", 1)[-1])
+    part = Part(source) if isinstance(source, str) else source
+    first, last = first_and_last_line(part)
+    return _whole(first), _whole(last)
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:

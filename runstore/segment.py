@@ -85,6 +85,11 @@ class SegmentWriter:
         """Take nothing more, for a reason outside the file: its folder could not be synced."""
         self._poison = reason
 
+    def refuse_forked(self) -> None:
+        """Raise `SegmentPoisonedError` in a process that was forked from the writer's."""
+        if self._pid != os.getpid():
+            raise SegmentPoisonedError(self.path, "this process was forked from its writer")
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         if not self._closed:
@@ -96,5 +101,4 @@ class SegmentWriter:
             raise SegmentPoisonedError(self.path, self._poison)
         if self._closed:
             raise SegmentClosedError(self.path)
-        if self._pid != os.getpid():
-            raise SegmentPoisonedError(self.path, "this process was forked from its writer")
+        self.refuse_forked()

@@ -1,16 +1,23 @@
-"""The store: create runs, read them, list them, verify them."""
+"""The store: create runs, read them, follow them, list them, verify them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, get_args
 
 from runstore import files, layout
+from runstore.compact import Compacted, compact_run
 from runstore.errors import StoreNotFoundError
+from runstore.follow import POLL_S, follow_run
 from runstore.guard import GuardKind, hold
-from runstore.repair import RepairReport, repair_run
+from runstore.mending import RepairReport
+from runstore.merge import Record
+from runstore.prune import Rules, prune_store
+from runstore.repair import repair_run, repair_store_file
 from runstore.run import Durability, Run
+from runstore.stats import StoreStats, store_stats
 from runstore.storefile import check_store, create_store
 from runstore.verify import Report, verify
 from runstore.view import RunSummary, RunView, read_run, summarize
@@ -45,10 +52,13 @@ class RunStore:
 
         Raises:
             StoreFormatError: What is there is no store, or one of a newer version.
+            ValueError: `durability` or `guard` is something else.
             OSError: It cannot be read.
         """
         if durability not in get_args(Durability):
             raise ValueError(f"durability is 'disk' or 'os', not {durability!r}")
+        if guard is not None and guard != "filelock" and not callable(guard):
+            raise ValueError(f"guard is None, 'filelock' or a callable, not {guard!r}")
         self.path = files.absolute(path)
         self.durability: Durability = durability
         self._guard: GuardKind = guard
@@ -112,6 +122,31 @@ class RunStore:
         """
         return read_run(self.path, run_id)
 
+    def follow(self, run_id: str, *, poll_s: tuple[float, float] = POLL_S) -> Iterator[Record]:
+        """Give the records of a run as they come: first what is there, then what is written.
+
+        Args:
+            run_id: The run.
+            poll_s: The shortest and the longest wait between two looks, in seconds. It is the
+                shortest one after something came, and doubles each time nothing did.
+
+        Returns:
+            Records as those of `RunView.records`, each once. Those of one file keep their order,
+            and an attempt's `done` comes after its last record. What has come between two looks is
+            merged by time. It ends when the run has its `end`, or when its process is gone, after
+            all that was written; a run of another host is followed until its `end`. It goes on
+            where the run has been resumed by then.
+
+        Raises:
+            RunNotFoundError: There is none of this id.
+            ValueError: `poll_s` is no such pair.
+            OSError: A file cannot be read.
+
+        Takes no lock and keeps no file open. A look costs one small call for the run, and one for
+        each attempt at work. One thread at a time.
+        """
+        return follow_run(self.path, run_id, poll_s)
+
     def repair(self, run_id: str, *, dry_run: bool = False) -> RepairReport:
         """Mend a run, so that `verify` finds no error in it; keep all damaged files beside it.
 
@@ -128,6 +163,96 @@ class RunStore:
         damaged records are lost; `lost` records say which. A second time it changes nothing.
         """
         return repair_run(self.path, run_id, dry_run=dry_run)
+
+    def compact(
+        self, run_id: str, *, on_bytes: Callable[[int, int], None] | None = None
+    ) -> Compacted:
+        """Fold the files of a run that has ended into one sealed file, which reads the same.
+
+        Args:
+            run_id: The run.
+            on_bytes: Called with how many bytes are done and how many there are to do.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            RunIsAliveError: Its process is at work, or cannot be seen from here.
+            RunNotEndedError: It was killed: it has no `end`.
+            RunDamagedError: `verify` finds an error in it; repair it first.
+            CorruptSegmentError: What was sealed is not what was there; nothing was removed.
+            OSError: A file cannot be read or written.
+
+        Every line stays as it is, byte for byte. The sealed file is on the disk, and was compared
+        with the files that it stands for, before these are removed. After an error, a crash or a
+        KeyboardInterrupt everything can be read, and a second time it goes on from there.
+        """
+        return compact_run(self.path, run_id, on_bytes=on_bytes)
+
+    def prune(
+        self,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        max_bytes: int | None = None,
+        *,
+        dry_run: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[str]:
+        """Remove each run that one of these rules says is to go, but none that may be at work.
+
+        Args:
+            keep: How many of the newest runs of each pipeline stay, at least 1.
+            older_than: Runs go that ended longer ago, or that began longer ago and were killed.
+            max_bytes: The oldest runs go until all files of the store have at most so many bytes.
+            dry_run: Only say which runs would go.
+            on_progress: Called with what is being done, with how many runs it is done, and how
+                many there are.
+
+        Returns:
+            The ids of the runs that are gone, the oldest first.
+
+        Raises:
+            ValueError: No rule was given, or one that makes no sense.
+            StoreNotFoundError: There is no store.
+            OSError: A file cannot be read or removed.
+
+        For readers a run is gone in one step, with its logs. After an error, a crash or a
+        KeyboardInterrupt the next call removes what is left. Links are not followed.
+        """
+        rules = Rules(keep, older_than, max_bytes)
+        self._refuse_missing()
+        return prune_store(self.path, rules, dry_run=dry_run, on_progress=on_progress)
+
+    def stats(self, *, on_run: Callable[[str], None] | None = None) -> StoreStats:
+        """Count runs, files and bytes, of the store and of each pipeline.
+
+        Args:
+            on_run: Called with each run's id before it is looked at, to show progress.
+
+        Raises:
+            StoreNotFoundError: There is no store.
+            OSError: A file cannot be read.
+
+        Costs two small reads a run and a look at the size of every file.
+        """
+        self._refuse_missing()
+        return store_stats(self.path, on_run=on_run)
+
+    def repair_store_file(self, *, dry_run: bool = False) -> RepairReport:
+        """Write the store's own file anew if it is damaged, and keep that as `store.json.damaged`.
+
+        Args:
+            dry_run: Say what would be done, and write nothing.
+
+        Raises:
+            StoreNotFoundError: There is no store, nor any run of one.
+            OSError: It cannot be read or written.
+        """
+        if not self.run_ids():
+            self._refuse_missing()
+        return repair_store_file(self.path, dry_run=dry_run)
+
+    def _refuse_missing(self) -> None:
+        if not check_store(self.path):
+            raise StoreNotFoundError(self.path)
 
     def verify(
         self,
@@ -150,7 +275,6 @@ class RunStore:
             StoreNotFoundError: There is no store.
             OSError: A file cannot be read.
         """
-        if not check_store(self.path):
-            raise StoreNotFoundError(self.path)
+        self._refuse_missing()
         run_ids = [run_id] if isinstance(run_id, str) else run_id
         return verify(self.path, run_ids, receipt=receipt, strict=strict, on_run=on_run)

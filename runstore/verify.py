@@ -13,10 +13,18 @@ from typing import Any
 
 from runstore import files, layout
 from runstore.errors import RunNotFoundError
-from runstore.inventory import Inventory, attempt_misfit, record_in, take_inventory
+from runstore.inventory import (
+    Inventory,
+    attempt_misfit,
+    folder_of_run,
+    record_in,
+    take_inventory,
+)
 from runstore.layout import AttemptKey
 from runstore.liveness import is_at_work
+from runstore.part import Part, checksum
 from runstore.scan import Line, Scan
+from runstore.sealed import Flaw
 from runstore.storefile import store_file_problem
 
 ERROR_CODES = frozenset(
@@ -95,6 +103,15 @@ class Report:
         """The report as plain values, for programs."""
         return {"ok": self.ok, **asdict(self)}
 
+    def take(self, other: Report) -> None:
+        """Add what another report has read and found."""
+        self.runs += other.runs
+        self.segments += other.segments
+        self.records += other.records
+        self.bytes += other.bytes
+        self.errors += other.errors
+        self.notes += other.notes
+
     def add(self, code: str, path: str, line: int, offset: int, detail: str) -> None:
         """Add a finding where its code belongs."""
         findings = self.errors if code in ERROR_CODES else self.notes
@@ -125,16 +142,30 @@ def verify(
     Memory is constant in the number of records; time grows with the bytes.
     """
     report = Report(store)
+    is_all = run_ids is None
     if run_ids is None:
         _verify_store_file(report)
         run_ids = _all_runs(report)
     for run_id in run_ids:
-        if not layout.is_run_id(run_id) or not files.is_folder(layout.run_folder(store, run_id)):
-            raise RunNotFoundError(run_id, store)
         if on_run is not None:
             on_run(run_id)
+        try:
+            report.take(_verify_run(store, run_id, receipt, strict=strict))
+        except RunNotFoundError:
+            if not is_all:
+                raise
+    return report
+
+
+def _verify_run(store: str, run_id: str, receipt: str | None, *, strict: bool) -> Report:
+    report = Report(store, runs=1)
+    folder = folder_of_run(store, run_id)
+    try:
         _RunCheck(report, run_id, strict=strict).check(receipt)
-        report.runs += 1
+    finally:
+        # What is missing from a run that is being pruned is nothing that was found.
+        if not files.is_folder(folder):
+            raise RunNotFoundError(run_id, store)
     return report
 
 
@@ -150,7 +181,7 @@ def _all_runs(report: Report) -> list[str]:
     for name in files.names(f"{report.store}/{layout.RUNS}"):
         if layout.is_run_id(name) and files.is_folder(layout.run_folder(report.store, name)):
             run_ids.append(name)
-        else:
+        elif not layout.is_pruned(name):
             report.add("unexpected-file", f"{layout.RUNS}/{name}", 1, 0, "it is no run's folder")
     return run_ids
 
@@ -166,11 +197,13 @@ class _RunCheck:
 
     def check(self, receipt: str | None) -> None:
         inventory = self._take_inventory()
+        self._check_seals(inventory)
         self._check_run_files(inventory)
         self._check_strays(inventory)
         for key in inventory.found:
             self._check_attempt(inventory, key)
         self._check_missing(inventory)
+        self._check_inexact(inventory)
         if receipt is not None:
             self._check_receipt(inventory, receipt)
 
@@ -187,18 +220,48 @@ class _RunCheck:
         elif self._strict and record_in(line) is None:
             self._find("damaged", path, "is no record although its checksum holds", line)
 
-    def _find(self, code: str, path: str, detail: str, line: Line | None = None) -> None:
-        relative = path.removeprefix(f"{self._report.store}/")
+    def _find(self, code: str, path: str, detail: str, line: Line | Flaw | None = None) -> None:
         number, offset = (line.number, line.offset) if line else (1, 0)
-        self._report.add(code, relative, number, offset, detail)
+        self._report.add(code, self._relative(path), number, offset, detail)
+
+    def _find_in(self, code: str, part: Part, detail: str) -> None:
+        """Find something of a whole file, which may be a part of a sealed one."""
+        self._find(code, part.path, detail, Flaw(code, part.lines_before + 1, part.start, detail))
+
+    def _check_seals(self, inventory: Inventory) -> None:
+        """Report what is wrong with the sealed files' own lines, and with parts read elsewhere."""
+        for seal in inventory.parts.seals:
+            for flaw in seal.flaws:
+                self._find(flaw.code, seal.path, flaw.detail, flaw)
+            for name, part in seal.parts.items():
+                if inventory.parts.find(name)[:2] != part[:2]:
+                    self._check_twin(inventory.parts.find(name), part)
+
+    def _check_twin(self, read: Part, sealed: Part) -> None:
+        """Hold a file that is still there, or sealed a second time, against the sealed one."""
+        if checksum(sealed) != sealed.crc32:
+            self._find_in("damaged", sealed, "is not what was sealed")
+        if checksum(read) != sealed.crc32:
+            where = sealed.path.rpartition("/")[2]
+            self._find_in("damaged", read, f"is not what was sealed in {where}")
+
+    def _check_inexact(self, inventory: Inventory) -> None:
+        """Report a sealed file that is not as it was written, if nothing else was found in it."""
+        for seal in inventory.parts.seals:
+            path = self._relative(seal.path)
+            if not seal.is_exact and all(error.path != path for error in self._report.errors):
+                self._find("damaged", seal.path, "is not what was sealed")
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self._report.store}/")
 
     def _check_run_files(self, inventory: Inventory) -> None:
         self._report.segments += len(inventory.segments)
         self._report.bytes += inventory.size_bytes
         for segment, code in inventory.foreign.items():
-            self._find(code, self._run_path(segment), _MISFITS[code])
+            self._find_in(code, inventory.run_part(segment), _MISFITS[code])
         if not inventory.segments:
-            if inventory.found:
+            if inventory.found or inventory.was_sealed:
                 self._find("run-lost", self._run_path(1), "the run's own file is gone")
             else:
                 self._find("open", self._run_path(1), "the run had not begun when it was killed")
@@ -209,7 +272,8 @@ class _RunCheck:
                     "missing-file", self._run_path(segment), "a later file of the run is there"
                 )
         if not inventory.ended:
-            self._find("open", self._run_path(inventory.segments[-1]), self._why_open(inventory))
+            last = inventory.run_part(inventory.segments[-1])
+            self._find_in("open", last, self._why_open(inventory))
 
     def _run_path(self, segment: int) -> str:
         return f"{self._folder}/{layout.run_file(segment)}"
@@ -231,23 +295,25 @@ class _RunCheck:
             self._find("unexpected-file", f"{self._folder}/{name}", "it belongs to no attempt")
 
     def _check_attempt(self, inventory: Inventory, key: AttemptKey) -> None:
-        path = f"{self._folder}/{layout.attempt_file(*key)}"
+        part = inventory.attempt_part(key)
         expected = inventory.expected.get(key)
         self._report.segments += 1
         if expected is None and not inventory.may_be_unannounced:
-            self._find("unexpected-file", path, "the run's own file does not name this attempt")
+            detail = "the run's own file does not name this attempt"
+            self._find_in("unexpected-file", part, detail)
             return
-        scan = Scan(path, expected.witness if expected else None)
+        witness = expected.witness if expected else None
+        scan = Scan(part, witness)
         misfit = None
         for line in scan:
-            self._report_line(path, line)
+            self._report_line(part.path, line)
             misfit = attempt_misfit(inventory, key, line)
             if misfit is not None:
-                self._find(misfit, path, _MISFITS[misfit], line)
+                self._find(misfit, part.path, _MISFITS[misfit], line)
                 break
         self._report.bytes += scan.size_bytes
-        if misfit is None and not scan.ended and scan.witness is None:
-            self._find("open", path, "the attempt has no end")
+        if misfit is None and not scan.ended and witness is None:
+            self._find_in("open", part, "the attempt has no end")
 
     def _check_missing(self, inventory: Inventory) -> None:
         """Name the attempts that the run's file tells of and that have no file."""
@@ -269,4 +335,4 @@ class _RunCheck:
         detail = (
             f"the receipt says {receipt.strip()}, the run's own file ends with {last or 'nothing'}"
         )
-        self._find("receipt-mismatch", self._run_path(segment), detail)
+        self._find_in("receipt-mismatch", inventory.run_part(segment), detail)

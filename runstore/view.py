@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from runstore import files, layout
-from runstore.errors import RunNotFoundError
 from runstore.inventory import (
     Inventory,
     attempt_misfit,
+    folder_of_run,
     job_id_of,
     record_in,
-    run_files_in,
     take_inventory,
 )
 from runstore.layout import AttemptKey
@@ -29,6 +28,9 @@ from runstore.merge import (
     merge,
     status_in,
 )
+from runstore.part import Part
+from runstore.parts import Parts
+from runstore.record import Position
 from runstore.scan import Line, Scan, peek
 
 _CANNOT_BE_SEEN = "its process is on {host} and cannot be seen from here"
@@ -72,7 +74,7 @@ class RunView:
         belong to another file, are left out; `verify` names them.
         """
         inventory = take_inventory(self.path, self.id)
-        readable = _readable(inventory)
+        readable = readable_attempts(inventory)
         sources: dict[tuple[str, int], Callable[[], Iterable[Record]]] = {
             (job_id_of(inventory, key), key.attempt): partial(attempt_records, inventory, key)
             for key in readable
@@ -116,9 +118,7 @@ def read_run(store: str, run_id: str) -> RunView:
     Raises:
         RunNotFoundError: The store has none of this id.
     """
-    folder = layout.run_folder(store, run_id)
-    if not layout.is_run_id(run_id) or not files.is_folder(folder):
-        raise RunNotFoundError(run_id, store)
+    folder = folder_of_run(store, run_id)
     inventory, state, alive = _read_state(folder, run_id)
     if alive is False and not inventory.ended:
         # It may have ended between the reading and the look at its process; now it is final.
@@ -143,27 +143,29 @@ def read_run(store: str, run_id: str) -> RunView:
 def summarize(store: str, run_id: str) -> RunSummary | None:
     """Read what a list shows of a run; None: it has no records yet."""
     folder = layout.run_folder(store, run_id)
-    segments = run_files_in(files.names(folder)) or [1]
-    first_path, last_path = (f"{folder}/{layout.run_file(n)}" for n in (segments[0], segments[-1]))
-    begin, end = _ends(last_path, run_id)
-    if not begin and not files.names(f"{folder}/{layout.JOBS}"):
+    parts = Parts(folder, quick=True)
+    parts.look()
+    segments = parts.segments or [1]
+    first_part, last_part = (parts.find(layout.run_file(n)) for n in (segments[0], segments[-1]))
+    begin, end = _ends(last_part, run_id)
+    if not begin and not parts.seals and not files.names(f"{folder}/{layout.JOBS}"):
         return None
     status = RUNNING
     owner = owner_in(begin)
     if not end and (owner is None or is_at_work(owner, run_id) is False):
         # It may have ended between the reading and the look at its process; now it is final.
-        _, end = _ends(last_path, run_id)
+        _, end = _ends(last_part, run_id)
         status = CRASHED
     if end:
         status = status_in(end, RUN_END_STATUSES, "failed")
-    first = begin if first_path == last_path else _ends(first_path, run_id)[0]
+    first = begin if len(segments) == 1 else _ends(first_part, run_id)[0]
     return RunSummary(run_id, begin.get("pipeline"), status, first.get("at"), end.get("at"))
 
 
-def _ends(path: str, run_id: str) -> tuple[Record, Record]:
+def _ends(part: Part, run_id: str) -> tuple[Record, Record]:
     """The `begin` and the `end` of a run's own file, each empty where it is not there."""
     try:
-        first, last = peek(path)
+        first, last = peek(part)
     except (FileNotFoundError, NotADirectoryError, files.NotAFileError):
         return {}, {}
     if first is not None and first.get("run") != run_id:
@@ -182,7 +184,7 @@ def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | N
 
     inventory = take_inventory(folder, run_id, take)
     owner = inventory.owner
-    for key in _readable(inventory):
+    for key in readable_attempts(inventory):
         for record in attempt_records(inventory, key):
             fold.add(record, (record["job"], key.attempt))
             owner = owner or owner_in(record)
@@ -190,11 +192,47 @@ def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | N
     return inventory, fold.result(alive=alive is not False), alive
 
 
-def _readable(inventory: Inventory) -> list[AttemptKey]:
+def readable_attempts(inventory: Inventory) -> list[AttemptKey]:
     """The attempts whose files count: those named, and others where a name can have been lost."""
     if inventory.may_be_unannounced:
         return inventory.found
     return [key for key in inventory.found if key in inventory.expected]
+
+
+class AttemptReading:
+    """Makes records, with their `job` and `attempt`, of the lines of an attempt's file.
+
+    Attributes:
+        is_foreign: Whether its first record says that it is the file of something else; then it
+            has no records.
+    """
+
+    def __init__(self, inventory: Inventory, key: AttemptKey) -> None:
+        """Start at the first line; what the inventory learns meanwhile counts too."""
+        self.is_foreign = False
+        self._inventory = inventory
+        self._key = key
+        self._job_id: str | None = None
+
+    @property
+    def witness(self) -> Position | None:
+        """Where the last record stands, by what the run's own files say so far."""
+        expected = self._inventory.expected.get(self._key)
+        return expected.witness if expected else None
+
+    def record(self, line: Line) -> Record | None:
+        """Give the record that stands in the next line; None: none that counts."""
+        if attempt_misfit(self._inventory, self._key, line) is not None:
+            self.is_foreign = True
+        fields = None if self.is_foreign else record_in(line)
+        if fields is None:
+            return None
+        if fields["n"] == 0 and fields["event"] == "begin":
+            # Where no record of the run's own files names it, only this one has the exact id.
+            self._job_id = fields["job"]
+        fields["job"] = self._job_id or job_id_of(self._inventory, self._key)
+        fields["attempt"] = self._key.attempt
+        return fields
 
 
 def attempt_records(inventory: Inventory, key: AttemptKey) -> Iterator[Record]:
@@ -202,28 +240,20 @@ def attempt_records(inventory: Inventory, key: AttemptKey) -> Iterator[Record]:
 
     None at all when its first record says that it is the file of something else.
     """
-    path = f"{inventory.folder}/{layout.attempt_file(*key)}"
-    expected = inventory.expected.get(key)
-    job_id = job_id_of(inventory, key)
-    for line in Scan(path, expected.witness if expected else None):
-        if attempt_misfit(inventory, key, line) is not None:
+    reading = AttemptReading(inventory, key)
+    for line in Scan(inventory.attempt_part(key), reading.witness):
+        record = reading.record(line)
+        if reading.is_foreign:
             return
-        fields = record_in(line)
-        if fields is None:
-            continue
-        if fields["n"] == 0 and fields["event"] == "begin":
-            # Where no record of the run's own files names it, only this one has the exact id.
-            job_id = fields["job"]
-        fields["job"], fields["attempt"] = job_id, key.attempt
-        yield fields
+        if record is not None:
+            yield record
 
 
 def _run_records(inventory: Inventory) -> Iterator[Record]:
     for segment in inventory.segments:
         if segment in inventory.foreign:
             continue
-        path = f"{inventory.folder}/{layout.run_file(segment)}"
-        for line in Scan(path, inventory.witnesses.get(segment)):
+        for line in Scan(inventory.run_part(segment), inventory.witnesses.get(segment)):
             fields = record_in(line)
             if fields is not None:
                 yield fields

@@ -19,10 +19,16 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "runstore": [
         ["errors"],
-        ["files", "layout", "liveness", "record", "tail"],
-        ["merge", "scan", "segment", "storefile"],
+        ["files", "layout", "liveness", "record", "splitter", "tail"],
+        ["guard", "merge", "part", "segment", "storefile"],
+        ["scan", "sealed"],
+        ["growing", "salvage"],
+        ["parts", "rebuild"],
         ["inventory"],
         ["run", "verify", "view"],
+        ["compact", "follow", "mending", "prune", "stats"],
+        ["unseal"],
+        ["repair"],
         ["store"],
     ],
     "lorchestra": [

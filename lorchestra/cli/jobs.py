@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from lorchestra.cli.options import json_option, working_folder
-from lorchestra.cli.printing import lines_of, say, show, show_json
+from lorchestra.cli.printing import say_error, show, show_json
 from lorchestra.config import find_root
 from lorchestra.errors import EXIT_USAGE, LorchestraError
 from lorchestra.loader import find_pipelines, load_job_files, load_pipeline
@@ -84,7 +84,7 @@ def _uses() -> tuple[list[Use], bool]:
         try:
             pipeline = load_pipeline(path, root)
         except LorchestraError as error:
-            _say(error)
+            say_error(error)
             is_whole = False
             continue
         uses += [
@@ -94,14 +94,9 @@ def _uses() -> tuple[list[Use], bool]:
     try:
         unused = [job for job in load_job_files(root).values() if job.id not in used]
     except LorchestraError as error:
-        _say(error)
+        say_error(error)
         return uses, False
     return uses + [Use(job, None, None) for job in unused], is_whole
-
-
-def _say(error: LorchestraError) -> None:
-    for line in lines_of(error):
-        say(line)
 
 
 def _text(use: Use) -> str:

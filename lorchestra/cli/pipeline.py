@@ -11,12 +11,14 @@ import click
 
 from lorchestra.cli.options import (
     json_option,
-    print_json,
     store_option,
     store_path,
     workers,
     workers_from_environment,
+    working_folder,
 )
+from lorchestra.cli.printing import say, show, show_json
+from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.plan import Options
@@ -93,7 +95,7 @@ def command(
     Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed after 10 seconds
     or at a second Ctrl-C.
     """
-    path, root = find_pipeline(name, Path.cwd())
+    path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
     options = Options(max_workers or workers_from_environment(), stop_on_failure)
     if dry_run:
@@ -111,7 +113,7 @@ def command(
         if guard == "skip":
             _say_skipped(pipeline, error, as_json=as_json)
             return
-        click.echo(f"lorchestra: {error}; waiting for it", err=True)
+        say(f"lorchestra: {error}; waiting for it")
         run_store = RunStore(folder, durability, "filelock", guard_timeout_s=-1)
         code = _run(pipeline, run_store, options, progress, as_json=as_json)
     sys.exit(code)
@@ -127,24 +129,27 @@ def _run(
     failures = Failures()
     handlers: list[Handler] = [failures]
     if progress != "none":
-        handlers.append(PlainProgress(sys.stderr))
-    result = run_pipeline(pipeline, store, options, handlers=handlers)
-    for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
-        click.echo(line, err=True)
-    if progress != "none":
-        click.echo(f"receipt {result.receipt}", err=True)
-    if as_json:
-        from lorchestra.report import run_object
+        handlers.append(PlainProgress(say))
+    with only_data_on_stdout() as data:
+        result = run_pipeline(pipeline, store, options, handlers=handlers)
+        for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
+            say(line)
+        if progress != "none":
+            say(f"receipt {result.receipt}")
+        elif result.status == "interrupted":
+            say(f"lorchestra: run {result.run_id} was interrupted; its record is complete")
+        if as_json:
+            from lorchestra.report import run_object
 
-        print_json(run_object(store.read(result.run_id)))
-    return _exit_code(result)
+            show_json(run_object(store.read(result.run_id)), data)
+        return _exit_code(result)
 
 
 def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
-    click.echo(f"lorchestra: {error}; this run is skipped", err=True)
+    say(f"lorchestra: {error}; this run is skipped")
     if as_json:
         skipped = {"status": "skipped", "success": True, "held_by": error.holder}
-        print_json({"run_id": None, "pipeline_id": pipeline.id, **skipped})
+        show_json({"run_id": None, "pipeline_id": pipeline.id, **skipped})
 
 
 def _exit_code(result: RunResult) -> int:
@@ -153,9 +158,7 @@ def _exit_code(result: RunResult) -> int:
         code = 128 + result.signal
     if result.hung:
         # A function that did not react to the stop is still in its thread, and the interpreter
-        # would wait for it. Its attempt is recorded; there is nothing left to do.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # would wait for it. Its attempt is recorded, all is printed; there is nothing left to do.
         os._exit(code)
     return code
 
@@ -164,6 +167,6 @@ def _print_plan(pipeline: Pipeline, options: Options, *, as_json: bool) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
     if as_json:
-        print_json(plan_object(pipeline, options))
+        show_json(plan_object(pipeline, options))
     else:
-        click.echo(plan_text(pipeline, options))
+        show(plan_text(pipeline, options))

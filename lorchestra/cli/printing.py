@@ -79,11 +79,11 @@ def say(text: str) -> None:
         let_go(2)
 
 
-def lines_of(error: BaseException) -> list[str]:
-    """What an error says: a line for each mistake in a file, else a single one."""
-    if isinstance(error, PipelineSyntaxError):
-        return [str(problem) for problem in error.problems]
-    return [str(error)]
+def say_error(error: LorchestraError, prefix: str = "") -> None:
+    """Say what is wrong: a line for each mistake in a file, else a single one."""
+    told = error.problems if isinstance(error, PipelineSyntaxError) else [error]
+    for each in told:
+        say(f"{prefix}{each}")
 
 
 def _encoded(value: Any) -> bytes:

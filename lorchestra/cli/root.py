@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Sequence
 
 import click
 
 from lorchestra import __version__
+from lorchestra.cli import streams
+from lorchestra.cli.printing import ReaderGoneError, say, say_error
 from lorchestra.errors import (
     EXIT_GUARD_HELD,
     EXIT_OK,
@@ -19,13 +19,13 @@ from lorchestra.errors import (
     LorchestraError,
 )
 
-_EXIT_SIGPIPE = 141
+_PREFIX = "lorchestra: "
 _COMMANDS = {
     "pipeline": "Run a pipeline.",
     "validate": "Check pipeline files without running anything.",
     "jobs": "List the jobs of the project, or show one.",
     "runs": "List past and present runs, show one, or print a job's log.",
-    "runstore": "Verify the run records, or print them.",
+    "runstore": "Verify, repair, compact, prune or print the run records.",
 }
 
 
@@ -70,8 +70,8 @@ def root() -> None:
     \b
     Exit codes: 0 succeeded; 1 a job failed; 2 usage, configuration or a pipeline
     file is wrong, nothing was run; 3 the store cannot be used, or verify found an
-    error; 75 another run holds the guard; 130 and 143 interrupted by Ctrl-C and by
-    SIGTERM.
+    error; 75 another run holds the guard; 130 and 143 interrupted by Ctrl-C and
+    by SIGTERM.
     """
 
 
@@ -84,41 +84,38 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    streams.open_missing()
     try:
-        root.main(arguments, prog_name="lorchestra", standalone_mode=False)
+        # What click's own exits carry comes back as a value.
+        code = root.main(arguments, prog_name="lorchestra", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the one place where errors become exit codes
         return _exit_code(error)
-    return EXIT_OK
+    return code if isinstance(code, int) else EXIT_OK
 
 
 def _exit_code(error: BaseException) -> int:
     """Say an error in one line, and give its exit code; a bug keeps its traceback."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_OK
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE
     if isinstance(error, click.ClickException):
-        _say(error.format_message() + _where_to_read(error))
+        say(f"{_PREFIX}{error.format_message()}{_where_to_read(error)}")
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
+        say(f"{_PREFIX}interrupted")
         return EXIT_SIGINT
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output has gone; the interpreter must not complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_SIGPIPE
-    code = _code_of_failure(error)
-    if code is None:
+    if isinstance(error, LorchestraError):
+        if not isinstance(error, ReaderGoneError):
+            say_error(error, _PREFIX)
+        return error.exit_code
+    known = _of_store(error)
+    if known is None:
         raise error
-    _say(str(error))
+    code, reason = known
+    say(f"{_PREFIX}{reason}")
     return code
-
-
-def _say(text: str) -> None:
-    for line in text.splitlines():
-        click.echo(f"lorchestra: {line}", err=True)
 
 
 def _where_to_read(error: click.ClickException) -> str:
@@ -126,15 +123,24 @@ def _where_to_read(error: click.ClickException) -> str:
     return f" (see {context.command_path} --help)" if context else ""
 
 
-def _code_of_failure(error: BaseException) -> int | None:
-    if isinstance(error, LorchestraError):
-        return error.exit_code
-    from runstore import GuardTimeoutError, RecordError, RunNotFoundError, RunStoreError
+def _of_store(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the reason of an error of the store; None: it is a bug."""
+    from runstore import (
+        GuardTimeoutError,
+        RecordError,
+        RunIsAliveError,
+        RunNotFoundError,
+        RunStoreError,
+    )
 
-    if isinstance(error, GuardTimeoutError):
-        return EXIT_GUARD_HELD
+    if isinstance(error, GuardTimeoutError | RunIsAliveError):
+        return EXIT_GUARD_HELD, str(error)
     if isinstance(error, RunNotFoundError | RecordError):
-        return EXIT_USAGE
-    if isinstance(error, RunStoreError | OSError):
-        return EXIT_STORE
+        return EXIT_USAGE, str(error)
+    if isinstance(error, RunStoreError):
+        return EXIT_STORE, str(error)
+    if isinstance(error, OSError):
+        # Those of other files and of stdout have become errors of ours where they came up.
+        where = "" if error.filename is None else f"{error.filename}: "
+        return EXIT_STORE, f"the store cannot be used: {where}{error.strerror or error}"
     return None

@@ -158,4 +158,5 @@ def _run_text(view: RunView) -> str:
         )
         for job in view.jobs.values()
     ]
-    return "\n".join([*map(printable, lines), table(("STAGE", "JOB", "STATUS", "ATTEMPTS", "DURATION", ""), rows)])
+    jobs = table(("STAGE", "JOB", "STATUS", "ATTEMPTS", "DURATION", ""), rows)
+    return "\n".join([*map(printable, lines), jobs])

@@ -1,4 +1,4 @@
-"""`lorchestra runstore`: prove the run records, or print them."""
+"""`lorchestra runstore`: prove the run records, keep them in order, or print them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorchestra.cli import compact, prune, repair, stats
 from lorchestra.cli.options import (
     LAST,
     json_option,
@@ -36,13 +37,13 @@ _OTHER_ADVICE = "put the file back from a backup; every other record of it can s
 
 @click.group("runstore", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Verify the run records, or print them.
+    """Verify, repair, compact, prune or print the run records.
 
     RUN is an id, the beginning of one, or `last`.
     """
 
 
-@command.command("verify")
+@command.command("verify", short_help="Say what is damaged or missing.")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @store_option
 @click.option(
@@ -84,7 +85,7 @@ def verify(
         raise click.exceptions.Exit(EXIT_STORE)
 
 
-@command.command("cat")
+@command.command("cat", short_help="Print the records of a run as JSON lines.")
 @click.argument("run", default=LAST)
 @store_option
 def cat(run: str, store: Path | None) -> None:
@@ -97,6 +98,10 @@ def cat(run: str, store: Path | None) -> None:
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))
     write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in view.records())
+
+
+for _module in (repair, compact, prune, stats):
+    command.add_command(_module.command)
 
 
 def _progress(total: int) -> Callable[[str], None] | None:

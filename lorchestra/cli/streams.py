@@ -1,4 +1,4 @@
-"""The descriptors 0, 1 and 2: there from the start, for data alone during a run, quiet at the end."""
+"""The standard streams: there from the start, for data alone in a run, quiet when they fail."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def open_missing() -> None:
             os.fstat(descriptor)
         except OSError:
             # The lowest free number is given, and those below are open by now.
-            mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+            null, mode = os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"
+            setattr(sys, name, open(null, mode, encoding="utf-8"))  # noqa: SIM115 - to the end
 
 
 @contextlib.contextmanager

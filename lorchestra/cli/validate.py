@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from lorchestra.cli.options import json_option, working_folder
-from lorchestra.cli.printing import lines_of, say, show, show_json
+from lorchestra.cli.printing import say, show, show_json
 from lorchestra.errors import EXIT_USAGE, LorchestraError, PipelineSyntaxError
 from lorchestra.loader import find_pipeline, load_pipeline
-from lorchestra.report.text import counted
+from lorchestra.report.text import counted, printable
 
 
 @click.command("validate", context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,4 +54,5 @@ def _show(result: dict[str, Any]) -> None:
         size = f"{counted(result['jobs'], 'job')} in {counted(result['stages'], 'stage')}"
         show(printable(f"{result['file']}: ok: {result['pipeline_id']}, {size}"))
     else:
-        XX
+        for line in result["text"].split("\n"):
+            say(line)

@@ -49,7 +49,7 @@ def run_object(view: RunView) -> dict[str, Any]:
 def error_of(job: Job) -> str:
     """Why a job did not succeed, as a sentence."""
     last = job.attempts[-1] if job.attempts else None
-    return (last.error if last else job.reason) or f"the job has {job.status}"
+    return (last.error if last else job.reason) or f"the job ended with status {job.status}"
 
 
 def job_duration_s(job: Job) -> float | None:

@@ -19,7 +19,7 @@ _STATUS_ORDER = (
 
 
 def printable(text: str) -> str:
-    """The text on one line, with escapes for all that would move the cursor or hide what follows."""
+    """The text on one line, with escapes for what would move the cursor or change how it looks."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

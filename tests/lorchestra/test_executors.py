@@ -40,7 +40,11 @@ def test_every_worker_works_once_and_all_is_heard_in_this_thread(workers: int) -
 
 def test_workers_work_at_once() -> None:
     everybody = threading.Barrier(4)
-    ThreadTeam[Told](4).run(lambda _worker, _say: bool(everybody.wait(20)), print, nobody)
+
+    def work(_worker: int, _say: Say[Told]) -> None:
+        everybody.wait(20)
+
+    ThreadTeam[Told](4).run(work, print, nobody)
 
 
 def test_a_worker_that_raises_has_left_too() -> None:
@@ -52,6 +56,40 @@ def test_a_worker_that_raises_has_left_too() -> None:
 
     ThreadTeam[Told](3).run(work, heard.append, nobody)
     assert len(heard) == 3
+
+
+class TestTooFewThreads:
+    """The system has a limit for threads, and this process has come to it."""
+
+    @pytest.fixture
+    def threads(self, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+        started: list[threading.Thread] = []
+        start = threading.Thread.start
+
+        def limited(thread: threading.Thread) -> None:
+            if len(started) == self.limit:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+        return started
+
+    limit = 2
+
+    def test_those_there_do_the_work_of_the_others(self, threads: list[threading.Thread]) -> None:
+        heard: list[Told] = []
+        with nothing_left_behind(grace_s=0):
+            ThreadTeam[Told](5).run(lambda n, say: say((n, "done")), heard.append, nobody)
+        assert sorted(n for n, _ in heard) == [*range(5)]
+        assert len(threads) <= 2
+
+    def test_without_any_it_is_an_error(
+        self, threads: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TestTooFewThreads, "limit", 0)
+        with nothing_left_behind(grace_s=0), pytest.raises(RuntimeError, match="new thread"):
+            ThreadTeam[Told](2).run(lambda _n, _say: None, print, nobody)
 
 
 class TestGivingUp:

@@ -275,18 +275,13 @@ class TestFunctionsInTheMainThread:
         assert ran.statuses() == {"a": "interrupted"}
 
     def test_records_of_their_own_are_never_torn(self, root: Path, functions: str) -> None:
-        for n in range(3):
-            place = root / str(n)
-            (place / "pids").mkdir(parents=True)
-            name = module(place, FUNCTIONS.format(root=str(place)))
-            with driver(place, [call("a", f"{name}:append_all_the_time")]) as running:
-                running.wait_for("pids/a")
-                time.sleep(0.01 * n)
-                ran = stopped(running, signal.SIGINT)
-            counts = [record["count"] for record in ran.records("metric", "a")]
-            assert len(counts) >= 100
-            assert counts == [*range(len(counts))]
-            assert ran.statuses() == {"a": "interrupted"}
+        with driver(root, [call("a", f"{functions}:append_all_the_time")]) as running:
+            running.wait_for("pids/a")
+            ran = stopped(running, signal.SIGINT)
+        counts = [record["count"] for record in ran.records("metric", "a")]
+        assert len(counts) >= 100
+        assert counts == [*range(len(counts))]
+        assert ran.statuses() == {"a": "interrupted"}
 
     def test_one_that_looks_whether_it_is_cancelled_may_miss_nothing(
         self, root: Path, functions: str

@@ -44,6 +44,12 @@ def test_who_decides_whether_a_failure_stops(
     assert Options(stop_on_failure=option).stops(pipeline, stage) == said[0]
 
 
+@pytest.mark.parametrize("workers", [0, -1])
+def test_less_than_one_worker_cannot_be_asked_for(workers: int) -> None:
+    with pytest.raises(ValueError, match=f"max_workers is at least 1, not {workers}"):
+        Options(workers)
+
+
 class TestQueue:
     def test_it_gives_the_jobs_in_the_order_written_and_then_none(self) -> None:
         queue = StageQueue(JOBS, stop_on_failure=True)

@@ -23,9 +23,12 @@ from tests.leaks import nothing_left_behind
 from tests.lorchestra.running import (
     PYTHON,
     Runner,
+    call,
     command,
+    driver,
     eventually,
     is_running,
+    module,
     python,
     shell,
 )
@@ -157,16 +160,21 @@ class TestHowItEnded:
         assert attempt.status == "failed"
         assert (attempt.exit_code, attempt.signal, attempt.error) == (None, number, name)
 
-    def test_what_it_cost(self, run: Runner) -> None:
-        source = "x = bytearray(300_000_000)\nimport time\nwhile time.process_time() < 0.3: pass"
-        ran = run(python("big", source), shell("small", ":"))
+    def test_what_it_cost(self, tmp_path: Path) -> None:
+        source = "x = b'x' * 300_000_000\nimport time\nwhile time.process_time() < 0.3: pass"
+        name = module(tmp_path, "def grow(): return len(b'x' * 300_000_000)")
+        stages = [[python("big", source)], [call("grow", f"{name}:grow")], [shell("small", ":")]]
+        # In a process of its own, whose largest size is known.
+        with driver(tmp_path, *stages) as running:
+            running.wait()
+            ran = running.ran()
         end = ran.attempt("big").end
         assert 290_000 < end["max_rss_kb"] < 600_000
         assert 0.25 < end["cpu_s"] < 30
         assert end["duration_s"] >= 0.25
         small = ran.attempt("small").end
-        # What the fork of this process had says nothing of the job.
-        assert small.get("max_rss_kb") is None or small["max_rss_kb"] < 50_000
+        # Between fork and exec it was as large as lorchestra, which says nothing of the job.
+        assert small.get("max_rss_kb") is None or small["max_rss_kb"] < 100_000
         assert small["cpu_s"] < 0.25
         assert small["log_bytes"] == 0
 
@@ -381,6 +389,31 @@ class TestStopping:
             on_start=lambda _pid: None,
         )
         assert (outcome.status, outcome.signal) == ("interrupted", signal.SIGTERM)
+
+    def test_one_that_had_ended_before_its_thread_noticed_was_not(self, tmp_path: Path) -> None:
+        with open(tmp_path / "log", "wb") as log:
+            process = ChildProcess(("true",), log=log.fileno(), env=dict(os.environ), cwd=tmp_path)
+        eventually(lambda: start_token(process.pid) is None)
+        process.ask_to_end()
+        process.wait()
+        assert (process.was_stopped, process.returncode) == (False, 0)
+
+    def test_nor_was_one_that_somebody_else_waited_for(self, tmp_path: Path) -> None:
+        with open(tmp_path / "log", "wb") as log:
+            process = ChildProcess(("true",), log=log.fileno(), env=dict(os.environ), cwd=tmp_path)
+        os.waitpid(process.pid, 0)
+        process.ask_to_end()
+        process.wait()
+        assert (process.was_stopped, process.returncode) == (False, None)
+
+    def test_where_the_system_cannot_look_ahead_it_is_told_all_the_same(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "waitid")
+        started = Started(tmp_path, ": > ready; exec sleep 600")
+        started.wait_for("ready")
+        started.stop.request(signal.SIGTERM)
+        assert started.end().status == "interrupted"
 
 
 class TestInput:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import signal
 import sys
 import threading
@@ -60,9 +59,10 @@ def killed(store_path: str, durability: str, rounds: int, seed: int) -> None:
             random.seed(choice.random())
             work(store_path, durability, partial(write_line, writer))
         os.close(writer)
-        acknowledged = read_for(reader, choice.uniform(0.002, 0.04))
+        acknowledged = read_lines(reader, choice.randrange(150))
+        time.sleep(choice.uniform(0, 0.002))
         os.kill(child, signal.SIGKILL)
-        acknowledged += read_for(reader, 10)
+        acknowledged += read_lines(reader, sys.maxsize)
         os.waitpid(child, 0)
         os.close(reader)
         print(json.dumps(acknowledged.decode().splitlines()), flush=True)
@@ -73,16 +73,11 @@ def write_line(descriptor: int, text: str) -> None:
     os.write(descriptor, f"{text}\n".encode())
 
 
-def read_for(descriptor: int, seconds: float) -> bytes:
-    """Read from a pipe until it is closed, or for so long."""
-    until = time.monotonic() + seconds
+def read_lines(descriptor: int, count: int) -> bytes:
+    """Read from a pipe until so many lines came, or it is closed."""
     data = b""
-    while (rest := until - time.monotonic()) > 0:
-        if select.select([descriptor], [], [], rest)[0]:
-            more = os.read(descriptor, 1 << 16)
-            if not more:
-                break
-            data += more
+    while data.count(b"\n") < count and (more := os.read(descriptor, 1 << 16)):
+        data += more
     return data
 
 

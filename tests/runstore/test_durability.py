@@ -102,7 +102,8 @@ def test_a_new_store_is_on_the_disk_with_every_folder_above_it(disk: Disk, tmp_p
         above = folder.rpartition("/")[0] if folder else str(tmp_path).lstrip("/")
         at = disk.steps.index(("make_folder", folder))
         assert ("sync_folder", above) in disk.steps[at:]
-    temporary = next(path for _, path in disk.steps if path.startswith("x/y/store.json."))
+    in_store = [step for step in disk.steps if step[1].rpartition("/")[0] == "x/y"]
+    _, temporary = [step for step in in_store if step[0] == "append"][-1]  # of store.json
     at = disk.steps.index(("sync_file", temporary))
     assert disk.steps[at - 1] == ("append", temporary)
     assert disk.steps[at + 1] == ("sync_folder", "x/y")
@@ -275,15 +276,15 @@ def assert_nothing_is_tried_again(disk: Disk) -> None:
         assert Counter(disk.steps)[disk.failed] == 1
 
 
-def failing(operation: str, error: BaseException) -> pytest.MonkeyPatch:
-    """Let an operation fail until the patch is undone."""
+def let_fail_once(operation: str, error: BaseException) -> None:
+    """Let the next call of an operation fail."""
+    patch = pytest.MonkeyPatch()
 
     def fail(*_: object) -> None:
+        patch.undo()
         raise error
 
-    patch = pytest.MonkeyPatch()
     patch.setattr(files, operation, fail)
-    return patch
 
 
 def events(path: str | Path) -> list[str]:
@@ -294,10 +295,9 @@ def events(path: str | Path) -> list[str]:
 def test_a_failed_end_is_not_told_and_cannot_be_tried_again(tmp_path: Path, operation: str) -> None:
     run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a"])
     log = run.job("a")
-    patch = failing(operation, OSError(errno.EIO, "injected"))
+    let_fail_once(operation, OSError(errno.EIO, "injected"))
     with pytest.raises(OSError, match="injected"):
         log.end("succeeded")
-    patch.undo()
     calls: list[Callable[[], object]] = [
         lambda: log.end("succeeded"),
         lambda: log.append("metric"),
@@ -316,11 +316,10 @@ def test_a_failed_end_is_not_told_and_cannot_be_tried_again(tmp_path: Path, oper
 def test_after_a_failed_sync_of_their_folder_no_other_attempt_is_told(tmp_path: Path) -> None:
     run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a", "b"])
     logs = [run.job("a"), run.job("b")]
-    patch = failing("sync_folder", OSError(errno.EIO, "injected"))
+    let_fail_once("sync_folder", OSError(errno.EIO, "injected"))
     for log, reason in zip(logs, ("injected", "an earlier sync"), strict=True):
         with pytest.raises(OSError, match=reason):
             log.end("succeeded")
-        patch.undo()
         with pytest.raises(SegmentPoisonedError), log:
             pass
     run.__exit__(None, None, None)
@@ -330,10 +329,9 @@ def test_after_a_failed_sync_of_their_folder_no_other_attempt_is_told(tmp_path: 
 def test_a_run_whose_file_failed_starts_nothing_more(tmp_path: Path) -> None:
     run = RunStore(tmp_path / "store", "os").create_run(pipeline="p", jobs=["a", "b"])
     log = run.job("a")
-    patch = failing("append", OSError(errno.ENOSPC, "injected"))
+    let_fail_once("append", OSError(errno.ENOSPC, "injected"))
     with pytest.raises(OSError, match="injected"):
         run.job("b")
-    patch.undo()
     assert log.append("metric").n == 1
     calls: list[Callable[[], object]] = [
         lambda: run.job("b"),
@@ -358,10 +356,9 @@ def test_contexts_are_left_by_the_error_that_poisoned_them(
 ) -> None:
     run = RunStore(tmp_path / "store", "os").create_run(pipeline="p", jobs=["a"])
     log = run.job("a")
-    patch = failing("append", error)
+    let_fail_once("append", error)
     with pytest.raises(type(error), match="injected"), run, log:
         log.append("metric")
-    patch.undo()
     assert (log.status, run.receipt) == (None, None)
     assert events(f"{run.path}/jobs/a.a1.jsonl") == ["begin"]
     assert RunStore(tmp_path / "store").verify().ok
@@ -370,10 +367,9 @@ def test_contexts_are_left_by_the_error_that_poisoned_them(
 def test_a_poisoned_context_that_is_left_without_an_error_raises_one(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "store", "os")
     run = store.create_run(pipeline="p", jobs=["a"])
-    patch = failing("append", OSError(errno.ENOSPC, "injected"))
+    let_fail_once("append", OSError(errno.ENOSPC, "injected"))
     with pytest.raises(OSError, match="injected"):
         run.append("stage_begin")
-    patch.undo()
     with pytest.raises(SegmentPoisonedError, match="injected"), run:
         pass
     assert store.verify().ok

@@ -122,14 +122,17 @@ def test_only_what_no_start_names_is_without_start(finished: SampleRun) -> None:
     assert inventory.expected[AttemptKey(job_name(SLUGGED), 1)].witness is not None
 
 
-def after_the_first_listing(patch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+def after_the_listing_of(
+    folder: Path, patch: pytest.MonkeyPatch, happens: Callable[[], None]
+) -> None:
     """Let something happen right after a folder was listed, as another process could."""
     listed = files.names
 
     def names(path: str) -> list[str]:
         found = listed(path)
-        patch.undo()
-        happens()
+        if path == str(folder):
+            patch.undo()
+            happens()
         return found
 
     patch.setattr(files, "names", names)
@@ -142,13 +145,13 @@ def test_a_run_that_begins_while_it_is_listed_is_not_lost(
     sample = open_run(tmp_path / "store")
     for name in sample.content:
         sample.path(name).unlink()
-    after_the_first_listing(monkeypatch, sample.restore)
+    after_the_listing_of(sample.folder, monkeypatch, sample.restore)
     report = store.verify(sample.id)
     assert report.ok, report.errors
     assert report.segments == 3
     for name in sample.content:
         sample.path(name).unlink()
-    after_the_first_listing(monkeypatch, sample.restore)
+    after_the_listing_of(sample.folder, monkeypatch, sample.restore)
     assert statuses(store.read(sample.id))[PLAIN] == "succeeded"
 
 
@@ -171,7 +174,7 @@ def test_a_resume_that_begins_while_a_run_is_listed_names_its_attempts(
             sample.path("jobs/ingest.a2.jsonl"), [("begin", attempt_begin(sample, PLAIN, 2))]
         )
 
-    after_the_first_listing(monkeypatch, go_on)
+    after_the_listing_of(sample.folder, monkeypatch, go_on)
     report = sample.verify()
     assert report.ok, report.errors
     assert report.segments == 4

@@ -339,6 +339,14 @@ class TestDamagedLines:
                 assert found.findings == [("damaged", k + 1, STARTS[k])]
                 assert found.counted == A
 
+    def test_damage_hides_nothing_that_is_wrong_further_on(self) -> None:
+        start = [*A[:1], garbage(A[1]), *A[2:4]]
+        assert judge(b"".join([*start, *A[5:]])).codes == ["damaged", "gap"]
+        assert judge(b"".join(start), WITNESS).codes == ["damaged", "truncated"]
+        assert judge(b"".join([*start, B[4]])).codes == ["damaged", "chain"]
+        assert judge(b"".join([*start, A[4][:60]])).codes == ["damaged", "torn-tail"]
+        assert judge(b"".join([*start, A[5][:60]])).codes == ["damaged", "damaged"]
+
     def test_zeroed_ranges_cost_the_lines_they_touch(self) -> None:
         sizes = (1, 2, 7, 64, 200, 700)
         for start, size in itertools.product(range(0, len(WHOLE), 3), sizes):
@@ -390,6 +398,11 @@ class TestMissingLines:
             data = b"".join(A[:kept])
             assert judge(data).findings == []
             assert judge(data, WITNESS).findings == [("truncated", kept + 1, STARTS[kept])]
+
+    def test_a_line_after_a_gap_that_is_there_twice_counts_once(self) -> None:
+        found = judge(b"".join([A[0], A[2], A[2], *A[3:]]))
+        assert found.codes == ["gap", "duplicate"]
+        assert found.counted == without(A, 1)
 
     def test_two_gaps_are_two_findings(self) -> None:
         found = judge(b"".join(without(A, 1, 4, 5)))
@@ -492,6 +505,16 @@ class TestForeignLines:
             assert found.findings == [("gap", k + 1, STARTS[k])]
             assert "chain" in judge(b"".join(A[:k] + B[first:]), WITNESS).codes
 
+    def test_a_line_of_another_file_after_a_gap_costs_nothing(self) -> None:
+        found = judge(b"".join([A[0], A[3], B[1], *A[4:]]))
+        assert found.codes == ["gap", "duplicate"]
+        assert found.counted == without(A, 1, 2)
+
+    def test_what_goes_on_from_a_line_of_another_file_never_counts(self) -> None:
+        found = judge(b"".join([A[0], *B[1:4], A[1], B[4]]))
+        assert found.codes == ["chain"] * 4
+        assert found.counted == A[:2]
+
     def test_the_witness_tells_a_whole_file_of_another(self) -> None:
         found = judge(b"".join(B), WITNESS)
         assert found.findings[-1] == ("chain", len(B), sum(map(len, B[:-1])))
@@ -511,6 +534,13 @@ class TestForeignLines:
             assert found.codes == ["chain"] * (len(A) - k - 1)
             assert found.findings[0] == ("chain", k + 2, STARTS[k + 1])
             assert found.counted == A[: k + 1]
+
+    def test_one_from_beyond_does_not_hide_that_the_file_stops_short(self) -> None:
+        beyond, _ = encode(9, "0123abcd", "more", {})
+        for lines in ([*A[:3], beyond], [*A[:3], beyond, beyond]):
+            found = judge(b"".join(lines), WITNESS)
+            assert found.codes == ["chain"] * (len(lines) - 3) + ["truncated"]
+            assert found.counted == A[:3]
 
     def test_another_record_in_the_place_of_the_one_vouched_for_is_chain(self) -> None:
         """The last one may follow its neighbour in every way and still not be what was written."""
@@ -559,6 +589,12 @@ class TestLost:
         assert found.codes == ["gap"]
         assert set(found.counted) >= set(A[:2] + A[6:])
 
+    def test_what_was_lost_at_the_end_of_a_file_need_not_be_known(self) -> None:
+        stand_in = lost(6, 7, position_of(A[5]).crc, None)
+        found = judge(b"".join([*A[:6], stand_in]))
+        assert found.codes == ["lost"]
+        assert judge(b"".join([*A[:6], stand_in]), WITNESS).codes[0] == "damaged"
+
     def test_one_of_another_file_is_chain(self) -> None:
         stand_in = lost(2, 3, position_of(B[1]).crc, position_of(A[3]).crc)
         assert judge(b"".join([*A[:2], stand_in, *A[4:]])).codes == ["chain"]
@@ -566,7 +602,7 @@ class TestLost:
     @pytest.mark.parametrize(
         "fields",
         [
-            {}, {"first": 2}, {"first": 2, "last": 3}, {"first": 2, "last": 3, "was": 7},
+            {}, {"first": 2}, {"last": 3, "was": "0"}, {"first": 2, "last": 3, "was": 7},
             {"first": 1, "last": 3, "was": "0"}, {"first": 3, "last": 3, "was": "0"},
             {"first": 2, "last": 1, "was": "0"}, {"first": 2, "last": "3", "was": "0"},
             {"first": 2, "last": True, "was": "0"}, {"first": 2, "last": None, "was": "0"},
@@ -575,9 +611,10 @@ class TestLost:
     )  # fmt: skip
     def test_one_that_does_not_say_what_is_lost_is_damage(self, fields: dict[str, Any]) -> None:
         line, _ = encode(2, position_of(A[1]).crc, "lost", fields)
-        found = judge(b"".join([*A[:2], line]), Position(3, "00000000"))
-        assert found.codes[0] == "damaged", fields
-        assert found.counted == A[:2]
+        for witness in (None, Position(3, "0")):
+            found = judge(b"".join([*A[:2], line]), witness)
+            assert found.codes[0] == "damaged", fields
+            assert found.counted == A[:2]
 
     def test_one_that_contradicts_the_witness_is_damage(self) -> None:
         prev = position_of(A[5]).crc
@@ -606,6 +643,12 @@ class TestLongLines:
             assert found.counted == without(A, 2)
         found = judge(b"".join([*A[:2], b"x" * size]))
         assert found.findings == [("damaged", 3, STARTS[2])]
+
+    def test_a_longer_one_does_not_change_the_verdict_on_a_long_tail(self) -> None:
+        for byte in (b"x", b"\0"):
+            data = b"".join([A[0], byte * (2 << 20), b"\n", A[2]])
+            assert judge(data + bytes(2 << 20)).codes == ["damaged", "torn-tail"]
+            assert judge(data + b"x" * (2 << 20)).codes == ["damaged", "damaged"]
 
     def test_of_a_longer_one_no_more_than_one_mib_is_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "f"

@@ -207,7 +207,7 @@ json_values = st.recursive(
 all_fields = st.dictionaries(texts.filter(lambda name: name not in RESERVED_FIELDS), json_values)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(texts.filter(bool), all_fields, st.integers(0, 3))
 def test_any_record_cut_anywhere_is_torn(event: str, fields: dict[str, Any], nul: int) -> None:
     line = record(fields, event)

@@ -1,0 +1,51 @@
+"""Durations and sizes as users write them: `30d`, `10GB`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import click
+
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_BYTES: dict[str, int] = {"": 1, "B": 1} | {
+    f"{prefix}{infix}B": base**power
+    for infix, base in (("", 1000), ("i", 1024))
+    for power, prefix in enumerate("KMGT", start=1)
+}
+# Nine digits of days are the longest that a timedelta holds.
+_QUANTITY = re.compile(r"([0-9]{1,9})([A-Za-z]*)")
+
+
+class Duration(click.ParamType[timedelta]):
+    """A whole number of days, hours, minutes or seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read `30d`, `12h`, `5m` or `10s`."""
+        number, unit = _split(value)
+        if number is None or unit not in _SECONDS:
+            self.fail(f"must be like 30d, 12h, 5m or 10s, not {value!r}", param, ctx)
+        return timedelta(seconds=number * _SECONDS[unit])
+
+
+class Size(click.ParamType[int]):
+    """A whole number of bytes, or of thousands of them, or of 1024s of them."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read `10GB`, `500MB`, `1GiB` or `4096`."""
+        number, unit = _split(value)
+        if number is None or unit not in _BYTES:
+            self.fail(f"must be like 10GB, 500MB, 1GiB or 4096, not {value!r}", param, ctx)
+        return number * _BYTES[unit]
+
+
+def _split(value: Any) -> tuple[int | None, str]:
+    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    return (int(found[1]), found[2]) if found else (None, "")

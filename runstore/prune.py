@@ -1,0 +1,156 @@
+"""Remove old runs, never one that may be at work.
+
+A run's folder is renamed first, to `<run_id>.pruned`, which is no run's name: for readers it is
+gone in one step. Then it is deleted. What an interrupted pruning leaves is deleted by the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from runstore import files, layout
+from runstore.errors import RunIsAliveError, StoreFormatError
+from runstore.inventory import refuse_live, take_inventory
+from runstore.merge import RUNNING
+from runstore.view import RunSummary, summarize
+
+OnProgress = Callable[[str, int, int], None]
+
+# So long a run that names no process yet may take to write its first record.
+_BIRTH_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which runs go; at least one rule is given.
+
+    Attributes:
+        keep: All but so many of the newest of each pipeline.
+        older_than: Those that ended, or crashed after they began, longer ago than that.
+        max_bytes: The oldest, until the whole store has no more bytes.
+    """
+
+    keep: int | None = None
+    older_than: timedelta | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep is None and self.older_than is None and self.max_bytes is None:
+            raise ValueError("give at least one of keep, older_than and max_bytes")
+        if self.keep is not None and self.keep < 1:
+            raise ValueError(f"keep is at least 1, not {self.keep}")
+        if self.older_than is not None and self.older_than < timedelta():
+            raise ValueError(f"older_than is no time in the future: {self.older_than}")
+        if self.max_bytes is not None and self.max_bytes < 0:
+            raise ValueError(f"max_bytes is at least 0, not {self.max_bytes}")
+
+
+def prune_store(
+    store: str, rules: Rules, *, dry_run: bool = False, on_progress: OnProgress | None = None
+) -> list[str]:
+    """Remove runs; see `RunStore.prune`."""
+    runs = f"{store}/{layout.RUNS}"
+    if files.exists(runs) and not files.is_folder(runs):
+        raise StoreFormatError(runs, "is no folder", "runs in a folder of the store itself")
+    tell = on_progress or (lambda _what, _done, _total: None)
+    if not dry_run:
+        _finish(runs)
+    chosen = list(_chosen(store, rules, tell))
+    if dry_run:
+        return chosen
+    removed = []
+    for number, run_id in enumerate(chosen):
+        tell("removing", number, len(chosen))
+        # It may have been resumed since it was chosen.
+        if not _may_be_at_work(store, run_id) and _remove(f"{runs}/{run_id}"):
+            removed.append(run_id)
+    return removed
+
+
+def _finish(runs: str) -> None:
+    """Delete what an interrupted pruning has left."""
+    for name in filter(layout.is_pruned, files.names(runs)):
+        if files.is_folder(f"{runs}/{name}"):
+            files.remove_folder(f"{runs}/{name}")
+
+
+def _remove(folder: str) -> bool:
+    """Remove one run; False: somebody else has done so."""
+    pruned = f"{folder}{layout.PRUNED_SUFFIX}"
+    try:
+        files.replace(folder, pruned)
+    except FileNotFoundError:
+        return False
+    files.remove_folder(pruned)
+    return True
+
+
+def _chosen(store: str, rules: Rules, tell: OnProgress) -> Iterator[str]:
+    """The runs that go, the oldest first."""
+    run_ids = _run_ids(store)
+    chosen = set()
+    newer: Counter[str | None] = Counter()
+    for number, run_id in enumerate(run_ids):
+        tell("looking at", number, len(run_ids))
+        summary = summarize(store, run_id)
+        pipeline = summary.pipeline if summary else None
+        is_surplus = rules.keep is not None and newer[pipeline] >= rules.keep
+        newer[pipeline] += 1
+        is_old = rules.older_than is not None and _age(run_id, summary) > rules.older_than
+        if (is_surplus or is_old) and not _may_be_at_work(store, run_id, summary):
+            chosen.add(run_id)
+    if rules.max_bytes is not None:
+        chosen.update(list(_too_much(store, run_ids, chosen, rules.max_bytes, tell)))
+    return reversed([run_id for run_id in run_ids if run_id in chosen])
+
+
+def _run_ids(store: str) -> list[str]:
+    """The ids of all runs whose folder is in the store and not elsewhere, newest first."""
+    runs = f"{store}/{layout.RUNS}"
+    names = filter(layout.is_run_id, files.names(runs))
+    found = [name for name in names if files.is_folder(f"{runs}/{name}")]
+    return sorted(found, key=lambda name: (layout.time_of(name), name), reverse=True)
+
+
+def _too_much(
+    store: str, run_ids: list[str], gone: set[str], max_bytes: int, tell: OnProgress
+) -> Iterator[str]:
+    """The oldest runs without which the store has no more bytes than allowed."""
+    sizes = {}
+    for number, run_id in enumerate(run_ids):
+        tell("measuring", number, len(run_ids))
+        sizes[run_id] = files.measure(layout.run_folder(store, run_id)).size_bytes
+    total = files.measure(store).size_bytes - sum(sizes[run_id] for run_id in gone)
+    for run_id in reversed(run_ids):
+        if total <= max_bytes:
+            return
+        if run_id not in gone and not _may_be_at_work(store, run_id):
+            total -= sizes[run_id]
+            yield run_id
+
+
+def _age(run_id: str, summary: RunSummary | None) -> timedelta:
+    """How long ago a run ended; where nothing says so, how long ago it began."""
+    at = (summary.ended or summary.started) if summary else None
+    try:
+        seconds = datetime.fromisoformat(at or "").timestamp()
+    except (ValueError, OverflowError):
+        seconds = layout.time_of(run_id)
+    return timedelta(seconds=time.time() - seconds)
+
+
+def _may_be_at_work(store: str, run_id: str, summary: RunSummary | None = None) -> bool:
+    """Tell whether a run's process may write it, or be about to begin it."""
+    summary = summary or summarize(store, run_id)
+    if summary is not None and (summary.ended or summary.status == RUNNING):
+        return not summary.ended
+    inventory = take_inventory(layout.run_folder(store, run_id), run_id)
+    try:
+        has_owner = refuse_live(inventory)
+    except RunIsAliveError:
+        return True
+    return not has_owner and time.time() - layout.time_of(run_id) < _BIRTH_S

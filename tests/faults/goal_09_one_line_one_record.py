@@ -1,0 +1,108 @@
+"""One damaged line costs exactly its one record, whichever line it is, and so it stays repaired.
+
+Other logs lose what follows: a damaged length, or a checksum over all that came before, ends what
+can be read of a file.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from tests.faults.harness import Result, Scale
+from tests.faults.sharing import shared_out
+from tests.faults.stores import RUN_FILE, Files, Sample, Verdict, finished_run, open_run
+
+TITLE = "one damaged line costs exactly one record, at every line"
+
+# What becomes of a line, its line feed left out.
+DAMAGE: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "with a wrong bit": lambda line, chance: with_a_wrong_bit(line, chance.randrange(len(line))),
+    "zeroed": lambda line, _: bytes(len(line)),
+    "zeroed in part": lambda line, _: line[:20] + bytes(40) + line[60:],
+    "emptied": lambda _line, _: b"",
+    "without its end": lambda line, chance: line[: chance.randrange(1, len(line))],
+    "without its beginning": lambda line, chance: line[chance.randrange(1, len(line)) :],
+    "without a byte": lambda line, _: line[:30] + line[31:],
+    "with bytes more": lambda line, _: line[:30] + b"\xff\xfe" + line[30:],
+    "by chance": lambda line, chance: chance.randbytes(len(line)).replace(b"\n", b"\r"),
+    "too long": lambda line, _: line[:-20] + b"x" * (1 << 20) + line[-20:],
+    "spelled otherwise": lambda line, _: line.replace(b'":', b'": '),
+}
+
+# What a run that has lost its very last record says besides, when it is held against its receipt.
+NO_LAST_RECORD = "receipt-mismatch", RUN_FILE
+
+
+def run(scale: Scale) -> Result:
+    """Damage each line, and count what is lost."""
+    return shared_out(__name__, scale)
+
+
+def share(part: int, parts: int, scale: Scale) -> Result:
+    """Damage one of so many parts of the lines."""
+    chance = random.Random(part)
+    lines = damaged = lost = undetected = false_alarms = 0
+    for sample in samples(scale):
+        for index, (name, n, key) in enumerate(places(sample)):
+            if index % parts != part:
+                continue
+            lines += 1
+            for kind in kinds(index, scale):
+                files = with_damaged_line(sample, name, n, DAMAGE[kind], chance)
+                verdict = sample.judge(files)
+                repaired = sample.judge_repaired(files)
+                damaged += 1
+                expected = sample.written.keys() - {key}
+                lost += len(expected - verdict.kept) + len(expected - repaired.kept)
+                undetected += not tells_only_of(name, verdict)
+                false_alarms += len(repaired.errors) + repaired.changed
+    figures: dict[str, int | float | str] = {"lines": lines, "damaged lines": damaged}
+    return Result(figures, lost, undetected, false_alarms)
+
+
+def samples(scale: Scale) -> list[Sample]:
+    """A run that ended, and one that was left open."""
+    names = [f"job_{number:02}" for number in range(scale.count(10, 3))]
+    records = scale.count(20, 3)
+    done = {name: number % 3 == 0 for number, name in enumerate(names)}
+    return [finished_run(dict.fromkeys(names, 1), records), open_run(done, records)]
+
+
+def places(sample: Sample) -> Iterator[tuple[str, int, bytes]]:
+    """Every record, as its file, its number there, and its key."""
+    for key, (name, n) in sample.written.items():
+        yield name, n, key
+
+
+def kinds(index: int, scale: Scale) -> list[str]:
+    """The kinds of damage that a line gets: all, or two in turn."""
+    everything = list(DAMAGE)
+    if scale.is_full:
+        return everything
+    return [everything[number % len(everything)] for number in (2 * index, 2 * index + 1)]
+
+
+def tells_only_of(name: str, verdict: Verdict) -> bool:
+    """Tell whether the damaged line is named, nothing else is, and no record is another."""
+    told = {code_and_path for code_and_path in verdict.errors if code_and_path != NO_LAST_RECORD}
+    return told == {("damaged", name)} and verdict.changed == 0
+
+
+def with_damaged_line(
+    sample: Sample,
+    name: str,
+    n: int,
+    damage: Callable[[bytes, random.Random], bytes],
+    chance: random.Random,
+) -> Files:
+    """The run's files, one line of one of them damaged."""
+    lines = sample.lines(name)
+    lines[n] = damage(lines[n][:-1], chance) + b"\n"
+    return {**sample.files, name: b"".join(lines)}
+
+
+def with_a_wrong_bit(line: bytes, offset: int) -> bytes:
+    """A line with one bit flipped that does not make a line feed."""
+    wrong = line[offset] ^ (2 if line[offset] ^ 1 == ord("\n") else 1)
+    return line[:offset] + bytes([wrong]) + line[offset + 1 :]

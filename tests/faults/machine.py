@@ -1,0 +1,176 @@
+"""What the machine offers to the faults: mounts of their own, file systems, FUSE; if not, why not.
+
+What mounts something runs apart: in a mount and a process namespace of its own. However it ends,
+by a kill as well, the kernel then takes away its mounts, the loop devices behind them and the
+processes that it started, and nothing that others made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes.util
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+APART = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--")
+PACKAGES = {
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.exfat": "exfatprogs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.ntfs": "ntfs-3g",
+    "mkfs.xfs": "xfsprogs",
+    "mount": "mount",
+    "mount.exfat-fuse": "exfat-fuse",
+    "mount.ntfs-3g": "ntfs-3g",
+    "unshare": "util-linux",
+}
+SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+class UnmountableError(Exception):
+    """The machine has no such file system; the text says what `mount` said."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """A file system that can be made in a file.
+
+    Attributes:
+        name: What it is called.
+        programs: What makes it, with its options, and what else it needs.
+        size_mb: How large a file it needs, in MiB; most of it is a hole.
+        mount_type: What `mount -t` calls it.
+        options: For `mount -o`.
+    """
+
+    name: str
+    programs: tuple[tuple[str, ...], ...]
+    size_mb: int
+    mount_type: str
+    options: str = "loop"
+
+    def why_not(self) -> str | None:
+        """Which program is missing, as a sentence; None: none is."""
+        return first_reason(*(missing_program(program[0]) for program in self.programs))
+
+    def make(self, image: Path) -> None:
+        """Make it in a new file."""
+        with image.open("xb") as file:
+            file.truncate(self.size_mb << 20)
+        command(*self.programs[0], str(image))
+
+    def mount(self, image: Path, folder: Path) -> None:
+        """Mount the one that is in a file.
+
+        Raises:
+            UnmountableError: The kernel does not know it, say.
+        """
+        arguments = ("-t", self.mount_type, "-o", self.options, str(image), str(folder))
+        try:
+            command("mount", *arguments)
+        except subprocess.CalledProcessError as error:
+            raise UnmountableError(error.stderr.strip().splitlines()[-1]) from error
+
+
+EXT4 = FileSystem("ext4", (("mkfs.ext4", "-q"),), 64, "ext4")
+XFS = FileSystem("xfs", (("mkfs.xfs", "-q"),), 320, "xfs")
+BTRFS = FileSystem("btrfs", (("mkfs.btrfs", "-q"),), 128, "btrfs")
+NTFS = FileSystem(
+    "ntfs-3g",
+    (("mkfs.ntfs", "-q", "-F"), ("mount.ntfs-3g",)),
+    64,
+    "ntfs-3g",
+    "loop,windows_names",
+)
+EXFAT = FileSystem("exfat", (("mkfs.exfat",), ("mount.exfat-fuse",)), 64, "exfat-fuse")
+
+
+def first_reason(*reasons: str | None) -> str | None:
+    """The first reason there is; None: there is none."""
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def missing_program(name: str) -> str | None:
+    """Why a program cannot be used, as a sentence; None: it can."""
+    if shutil.which(name, path=SBIN) is not None:
+        return None
+    return f"{name} is missing (Debian package {PACKAGES[name]})"
+
+
+@functools.cache
+def cannot_mount() -> str | None:
+    """Why nothing can be mounted here, as a sentence; None: it can."""
+    if sys.platform != "linux":
+        return "it needs the namespaces and mounts of Linux"
+    if os.geteuid() != 0:
+        return "it needs root, to mount file systems"
+    missing = first_reason(missing_program("unshare"), missing_program("mount"))
+    if missing is not None:
+        return missing
+    try_it = [*APART, "mount", "-t", "tmpfs", "none", "/mnt"]
+    tried = subprocess.run(try_it, check=False, capture_output=True, text=True)
+    return None if tried.returncode == 0 else f"mounting is refused: {tried.stderr.strip()}"
+
+
+@functools.cache
+def cannot_fuse() -> str | None:
+    """Why no file system can be made with FUSE here, as a sentence; None: it can."""
+    if not os.path.exists("/dev/fuse"):
+        return "the kernel offers no /dev/fuse"
+    if importlib.util.find_spec("mfusepy") is None:
+        return "mfusepy is not installed (`tox -e faults` has it)"
+    if not (ctypes.util.find_library("fuse3") or ctypes.util.find_library("fuse")):
+        return "libfuse is missing (Debian package libfuse3-3)"
+    return None
+
+
+def run_apart(module: str, *arguments: object) -> Any:
+    """Run a module of the tests apart, as root of its own mounts, and give what it prints as JSON.
+
+    Raises:
+        AssertionError: It failed; the message has what it said.
+    """
+    done = subprocess.run(
+        [*APART, sys.executable, "-m", module, *map(str, arguments)],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PATH": SBIN},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{module} {' '.join(map(str, arguments))}:\n{done.stderr}"
+    sys.stderr.write(done.stderr)
+    return json.loads(done.stdout)
+
+
+def command(*words: str) -> str:
+    """Run a program that must succeed; gives what it printed."""
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory, for images and mounts; for what runs apart.
+
+    In memory, so that what a file system syncs costs the machine's own disk nothing.
+    """
+    command("mount", "-t", "tmpfs", "none", "/mnt")
+    try:
+        yield Path("/mnt")
+    finally:
+        command("umount", "--recursive", "/mnt")
+
+
+def unmount(folder: Path) -> None:
+    """Take away what is mounted there."""
+    command("umount", str(folder))

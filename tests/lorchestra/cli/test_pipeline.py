@@ -1,0 +1,404 @@
+"""`lorchestra pipeline`: what it prints where, its object, and who decides how jobs run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runstore import RunStore
+from tests.lorchestra.cli.commands import RECEIPT, RUN_ID, Project, run_object, statuses
+from tests.lorchestra.running import module
+
+TWO_STAGES: tuple[dict[str, Any], ...] = ({"a": "true", "b": "exit 3"}, {"c": "true"})
+
+
+# The object
+
+
+def test_the_object_of_a_success(project: Project) -> None:
+    project.pipeline({"b": "true", "a": "true"}, {"c": "true"}, pipeline_id="nightly")
+    done = project.run("--json")
+    found = run_object(project, done)
+    assert done.code == 0
+    assert (found["pipeline_id"], found["status"]) == ("nightly", "succeeded")
+    assert (found["total"], found["succeeded"], found["failed"]) == (3, 3, 0)
+    assert (found["failures"], found["stopped_early"]) == ([], False)
+    assert [(job["job_id"], job["stage"]) for job in found["jobs"]] == [
+        ("b", "s1"),
+        ("a", "s1"),
+        ("c", "s2"),
+    ]
+    assert [(job["attempts"], job["exit_code"]) for job in found["jobs"]] == [(1, 0)] * 3
+
+
+def test_the_object_of_a_failure_that_did_not_stop_the_run(project: Project) -> None:
+    project.pipeline(*TWO_STAGES)
+    done = project.run("--json")
+    found = run_object(project, done)
+    assert done.code == 1
+    assert (found["status"], found["stopped_early"]) == ("failed", False)
+    assert (found["succeeded"], found["failed"]) == (2, 1)
+    assert found["failures"] == [{"job_id": "b", "error": "exit code 3"}]
+    assert found["jobs"][1]["exit_code"] == 3
+    assert statuses(found) == {"a": "succeeded", "b": "failed", "c": "succeeded"}
+
+
+def test_the_object_of_a_failure_that_stopped_the_run(project: Project) -> None:
+    project.pipeline({"a": "exit 3", "b": "true"}, {"c": "true"}, stop_on_failure=True)
+    done = project.run("--json")
+    found = run_object(project, done)
+    assert done.code == 1
+    assert (found["status"], found["stopped_early"]) == ("failed", True)
+    assert (found["succeeded"], found["failed"]) == (0, 1)
+    assert found["failures"] == [{"job_id": "a", "error": "exit code 3"}]
+    assert statuses(found) == {"a": "failed", "b": "cancelled", "c": "skipped"}
+
+
+def test_the_object_of_jobs_that_could_not_be_started(project: Project) -> None:
+    project.pipeline(
+        {
+            "program": {"command": ["no-such-program"]},
+            "folder": {"run": "true", "cwd": "nowhere"},
+            "module": {"call": "no_such_module:f"},
+        }
+    )
+    done = project.run("--json")
+    found = run_object(project, done)
+    assert done.code == 1
+    assert (found["succeeded"], found["failed"]) == (0, 3)
+    assert [job["exit_code"] for job in found["jobs"]] == [None, None, None]
+    errors = {failure["job_id"]: failure["error"] for failure in found["failures"]}
+    assert "no-such-program" in errors["program"]
+    assert "nowhere" in errors["folder"]
+    assert "no_such_module" in errors["module"]
+
+
+def test_a_job_ended_by_a_signal_has_no_exit_code(project: Project) -> None:
+    project.pipeline({"a": "kill -9 $$"})
+    found = run_object(project, project.run("--json"))
+    assert found["jobs"][0]["exit_code"] is None
+    assert "SIGKILL" in found["failures"][0]["error"]
+
+
+# What goes where
+
+NOISE = """
+    import os, subprocess, sys
+    print("while it is imported")
+    def noisy(code=0):
+        print("printed")
+        os.write(1, b"to descriptor 1\\n")
+        sys.__stdout__.write("to the real stdout, without a flush")
+        subprocess.run(["echo", "by a program"])
+        os.system("echo by a shell")
+        sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_jobs_print_is_never_among_the_data(project: Project, workers: str, code: int) -> None:
+    noise = {"call": f"{module(project.root, NOISE)}:noisy", "with": {"code": code}}
+    project.pipeline({"call": noise, "other": noise, "run": "echo by a job"})
+    done = project.process("pipeline", "p", "--json", "--max-workers", workers)
+    assert done.code == (1 if code else 0)
+    assert run_object(project, done)["failed"] == (2 if code else 0)
+    for text in ("to descriptor 1", "to the real stdout", "by a program", "by a shell"):
+        assert done.err.count(text) == 2
+    assert "by a job" not in done.err
+
+
+def test_stdout_is_as_before_afterwards(project: Project) -> None:
+    project.pipeline({"a": "true"})
+    project.run()
+    assert project("--version").out.startswith("lorchestra")
+
+
+def test_nothing_goes_to_stdout_without_json(project: Project) -> None:
+    project.pipeline(*TWO_STAGES)
+    assert project.run().stdout == b""
+
+
+def test_progress_is_lines_with_the_time(project: Project) -> None:
+    project.pipeline({"a": "true", "b": "true"}, {"c": "true"})
+    done = project.run("--max-workers", "2")
+    assert done.code == 0
+    lines = done.errors
+    for line in lines[:-1]:
+        assert re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d \S.*", line)
+    texts = [line.split(" ", 1)[1] for line in lines]
+    assert re.fullmatch(rf"run {RUN_ID.pattern} of p: 3 jobs in 2 stages", texts[0])
+    assert texts[1] == "stage s1: 2 jobs, 2 workers"
+    assert {"a started", "b started", "c started"} < set(texts)
+    assert re.fullmatch(r"c succeeded in [\d.]+ s", texts[-3])
+    assert re.fullmatch(r"run succeeded in [\d.]+ s: 3 succeeded", texts[-2])
+    assert re.fullmatch(rf"receipt {RECEIPT.pattern}", lines[-1])
+
+
+@pytest.mark.parametrize("style", ["auto", "plain"])
+def test_auto_and_plain_are_the_same(project: Project, style: str) -> None:
+    project.pipeline({"a": "true"})
+    assert "a started" in project.run("--progress", style).err
+
+
+def test_progress_none_prints_nothing_when_all_goes_well(project: Project) -> None:
+    project.pipeline({"a": "echo something", "b": "echo else >&2"})
+    done = project.run("--progress", "none")
+    assert (done.code, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_receipt_printed_is_the_one_that_verify_takes(project: Project) -> None:
+    project.pipeline({"a": "true"})
+    receipt = project.run().errors[-1].removeprefix("receipt ")
+    assert project("runstore", "verify", "last", "--receipt", receipt).code == 0
+
+
+# Failures
+
+
+def test_a_failure_is_shown_with_the_end_of_its_log_and_where_the_log_is(
+    project: Project,
+) -> None:
+    project.pipeline({"ok": "echo fine", "bad": "seq 1 30; exit 7"})
+    done = project.run("--progress", "none")
+    assert done.code == 1
+    blank, head, *tail, where = done.errors
+    assert (blank, head) == ("", "--- bad failed: exit code 7")
+    assert tail == [f"    | {number}" for number in range(11, 31)]
+    log = project.store.read(project.store.run_ids()[0]).log_path("bad")
+    assert where == f"    the last 20 lines; the whole log: {log}"
+
+
+def test_failures_stand_in_the_order_of_their_ends_after_the_progress(project: Project) -> None:
+    project.pipeline({"a": "exit 1", "b": "exit 2"})
+    lines = project.run().errors
+    heads = [line for line in lines if line.startswith("---")]
+    assert heads == ["--- a failed: exit code 1", "--- b failed: exit code 2"]
+    assert next(n for n, line in enumerate(lines) if " run failed in " in line) < lines.index("")
+
+
+def test_two_thousand_jobs_half_of_which_fail(project: Project) -> None:
+    source = "def odd(number):\n    assert number % 2, f'{number} is even'\n"
+    target = f"{module(project.root, source)}:odd"
+    project.pipeline({f"j{n}": {"call": target, "with": {"number": n}} for n in range(2000)})
+    done = project.run("--json", "--max-workers", "2", "--progress", "none")
+    assert done.code == 1
+    found = done.json
+    assert (found["total"], found["succeeded"], found["failed"]) == (2000, 1000, 1000)
+    assert [job["job_id"] for job in found["jobs"]] == [f"j{n}" for n in range(2000)]
+    assert [failure["job_id"] for failure in found["failures"]] == [
+        f"j{n}" for n in range(0, 2000, 2)
+    ]
+    assert sum(line.startswith("---") for line in done.errors) == 10
+    more = f"and 990 more failures: lorchestra runs show {found['run_id']}"
+    assert done.errors[-1] == more
+
+
+# How many at once
+
+
+@pytest.mark.parametrize(
+    ("stage", "variable", "option", "workers"),
+    [
+        (None, None, None, 1),
+        (None, "3", None, 3),
+        (None, "3", "2", 2),
+        (None, "many", "2", 2),
+        (None, " 3 ", None, 3),
+        (None, "", None, 1),
+        (None, "  ", None, 1),
+        (3, None, None, 3),
+        (3, "2", None, 2),
+        (3, "5", None, 3),
+        (3, None, "1", 1),
+        (3, "2", "4", 3),
+        (None, None, "9", 5),
+        (None, None, "999999999", 5),
+    ],
+)
+def test_the_option_wins_over_the_variable_over_the_stage_which_is_also_a_ceiling(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: int | None,
+    variable: str | None,
+    option: str | None,
+    workers: int,
+) -> None:
+    limits = {} if stage is None else {"max_workers": stage}
+    jobs = [{"id": f"j{number}", "run": "true"} for number in range(5)]
+    project.write("p.yaml", str({"stages": [{"name": "s", "jobs": jobs, **limits}]}))
+    if variable is not None:
+        monkeypatch.setenv("LORCHESTRA_MAX_WORKERS", variable)
+    options = [] if option is None else ["--max-workers", option]
+    plan = project.run("--dry-run", "--json", *options).json
+    assert [stage["workers"] for stage in plan["stages"]] == [workers]
+    counted = "1 worker" if workers == 1 else f"{workers} workers"
+    assert f"stage s: 5 jobs, {counted}" in project.run("--dry-run", *options).out
+    assert f"stage s: 5 jobs, {counted}" in project.run(*options).err
+
+
+# What a failure does
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "stops"),
+    [
+        ({}, [], False),
+        ({}, ["--keep-going"], False),
+        ({}, ["--stop-on-failure"], True),
+        ({"stop_on_failure": True}, [], True),
+        ({"stop_on_failure": True}, ["--keep-going"], False),
+        ({"stop_on_failure": False}, ["--stop-on-failure"], True),
+    ],
+)
+def test_the_option_wins_over_what_the_pipeline_says(
+    project: Project, keys: dict[str, Any], options: list[str], stops: bool
+) -> None:
+    project.pipeline({"a": "exit 1", "b": "true"}, {"c": "true"}, **keys)
+    plan = project.run("--dry-run", "--json", *options).json
+    assert [stage["stop_on_failure"] for stage in plan["stages"]] == [stops, stops]
+    assert ("stop on failure" in project.run("--dry-run", *options).out) is stops
+    done = project.run("--json", *options)
+    assert done.code == 1
+    left = {"b": "cancelled", "c": "skipped"} if stops else {"b": "succeeded", "c": "succeeded"}
+    assert statuses(done.json) == {"a": "failed", **left}
+
+
+def test_the_option_wins_over_what_a_stage_says(project: Project) -> None:
+    project.write(
+        "p.yaml",
+        """
+        stages:
+          - {name: s, stop_on_failure: true, jobs: [{id: a, run: exit 1}, {id: b, run: "true"}]}
+        """,
+    )
+    assert statuses(project.run("--json").json)["b"] == "cancelled"
+    assert statuses(project.run("--json", "--keep-going").json)["b"] == "succeeded"
+
+
+# Dry run
+
+
+def test_a_dry_run_runs_nothing_and_makes_nothing(project: Project) -> None:
+    imported = module(project.root, "open('imported', 'w').close()")
+    project.pipeline({"a": "touch ran", "b": {"call": f"{imported}:f"}})
+    before = project.files()
+    for options in ([], ["--json"]):
+        assert project.run("--dry-run", *options).code == 0
+    assert project.files() == before
+
+
+def test_a_dry_run_says_what_would_run(project: Project) -> None:
+    project.pipeline(
+        {"first": "echo 1;\n  echo 2", "second": {"command": ["echo", "a b"]}},
+        {"third": {"call": "math:sqrt", "with": {"x": 4}}},
+    )
+    done = project.run("--dry-run", "--max-workers", "2")
+    assert done.stderr == b""
+    assert done.out == (
+        "p: 3 jobs in 2 stages; nothing is run\n"
+        "\nstage s1: 2 jobs, 2 workers\n"
+        "  first   run: echo 1; echo 2\n"
+        "  second  command: echo 'a b'\n"
+        "\nstage s2: 1 job, 1 worker\n"
+        "  third  call: math:sqrt(x=4)\n"
+    )
+
+
+def test_a_dry_run_as_json_is_the_plan(project: Project) -> None:
+    path = project.pipeline({"a": {"command": ["echo", "x"], "env": {"A": "b"}, "cwd": "."}})
+    plan = project.run("--dry-run", "--json").json
+    assert re.fullmatch("[0-9a-f]{64}", plan.pop("sha256"))
+    assert plan == {
+        "pipeline_id": "p",
+        "source": str(path),
+        "root": str(project.root),
+        "total": 1,
+        "stages": [
+            {
+                "name": "s1",
+                "workers": 1,
+                "stop_on_failure": False,
+                "jobs": [{"job_id": "a", "command": ["echo", "x"], "env": {"A": "b"}, "cwd": "."}],
+            }
+        ],
+    }
+
+
+# Where it runs and where it is recorded
+
+
+@pytest.fixture
+def in_subfolder(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with settings, and a working folder deep inside it."""
+    project.write("lorchestra.toml")
+    project.pipeline({"where": "pwd"}, name="pipelines/pipeline.p.yaml")
+    project.write("deep/inside/x")
+    monkeypatch.chdir(project.root / "deep" / "inside")
+    return project
+
+
+@pytest.mark.parametrize("name", ["p", "pipeline.p"])
+def test_a_project_works_from_any_folder_in_it(in_subfolder: Project, name: str) -> None:
+    done = in_subfolder.run("--json", name=name)
+    assert done.code == 0
+    assert Path(done.json["jobs"][0]["log"]).is_relative_to(in_subfolder.root / ".lorchestra")
+    assert in_subfolder("runs", "logs", "last", "where").out == f"{in_subfolder.root}\n"
+
+
+@pytest.mark.parametrize("given", ["elsewhere/p.yaml", "./elsewhere/pipelines/p.yaml"])
+def test_the_project_of_a_path_is_where_the_file_is(project: Project, given: str) -> None:
+    project.pipeline({"where": "pwd"}, name=given)
+    done = project.run("--json", name=given)
+    log = Path(done.json["jobs"][0]["log"])
+    assert log.is_relative_to(project.root / "elsewhere" / ".lorchestra")
+    assert log.read_text() == f"{project.root / 'elsewhere'}\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "variable", "option", "expected"),
+    [
+        (None, None, None, ".lorchestra"),
+        ("set", None, None, "set"),
+        ("set", "", None, "set"),
+        ("set", "env", None, "deep/inside/env"),
+        ("set", "env", "opt", "deep/inside/opt"),
+        (None, None, "../opt", "deep/opt"),
+    ],
+)
+def test_the_store_is_the_option_else_the_variable_else_the_setting(
+    in_subfolder: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str | None,
+    variable: str | None,
+    option: str | None,
+    expected: str,
+) -> None:
+    if setting is not None:
+        in_subfolder.write("lorchestra.toml", f"store = '{setting}'")
+    if variable is not None:
+        monkeypatch.setenv("LORCHESTRA_STORE", variable)
+    options = [] if option is None else ["--store", option]
+    assert in_subfolder.run(*options).code == 0
+    assert len(RunStore(in_subfolder.root / expected).run_ids()) == 1
+    (made,) = in_subfolder.root.rglob("store.json")
+    assert made.parent == in_subfolder.root / expected
+    for command in (["runs", "list"], ["runs", "show"], ["runstore", "verify"]):
+        assert in_subfolder(*command, *options).code == 0
+    assert in_subfolder("runs", "logs", "last", "where", *options).out.strip()
+    assert in_subfolder("runstore", "cat", *options).out.strip()
+
+
+def test_the_durability_is_passed_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runstore import files
+
+    synced: list[int] = []
+    monkeypatch.setattr(files, "sync_file", synced.append)
+    project.pipeline({"a": "true"})
+    assert project("pipeline", "p", "--durability", "os").code == 0
+    assert synced == []
+    assert project("pipeline", "p").code == 0
+    assert synced != []

@@ -1,0 +1,135 @@
+"""A program that holds the guard: see `test_guard`. It has one thread, which pytest has not.
+
+`compete STORE ROUNDS FOLDER` takes the guard so many times, waiting for it, and prints how often it
+found somebody else inside. `hang STORE` takes it, prints the run's id, and waits to be killed.
+`job STORE` does the same with a process that has inherited the guard, and prints that one's pid.
+`forked STORE` forks while it holds the guard, and prints what is true after each way to end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from runstore import GuardTimeoutError, Run, RunStore, RunStoreError
+
+PIPELINE = "guarded"
+SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
+
+
+def guarded(store_path: str, guard_timeout_s: float = 0.0) -> RunStore:
+    return RunStore(store_path, "os", "filelock", guard_timeout_s=guard_timeout_s)
+
+
+def compete(store_path: str, rounds: int, folder: str) -> None:
+    """Enter again and again what only one may be in."""
+    overlaps = 0
+    for _ in range(rounds):
+        with guarded(store_path, -1).create_run(PIPELINE, ["a"]) as run:
+            try:
+                os.close(os.open(f"{folder}/inside", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                overlaps += 1
+            with run.job("a"):
+                count_up(f"{folder}/count")
+            os.unlink(f"{folder}/inside")
+        time.sleep(0)
+    print(json.dumps(overlaps))
+
+
+def count_up(path: str) -> None:
+    """Add one in a way that loses some when two do it at once."""
+    with open(path, encoding="ascii") as file:
+        number = int(file.read() or 0)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(number + 1))
+
+
+def hang(store_path: str, argv: list[str] | None) -> None:
+    run = guarded(store_path).create_run(PIPELINE)
+    said = [run.id]
+    if argv:
+        assert run.guard_descriptor is not None
+        child = subprocess.Popen(argv, pass_fds=[run.guard_descriptor], start_new_session=True)
+        said.append(str(child.pid))
+    print(*said, flush=True)
+    time.sleep(3600)
+
+
+def forked(store_path: str) -> None:
+    """Let children end in every way while their parent holds the guard."""
+    store = guarded(store_path)
+    run = store.create_run(PIPELINE, ["a"])
+    for end in (leave_at_once, leave_the_context, release, take_it_too, leave_as_a_program_does):
+        child = os.fork()
+        if child == 0:
+            end(store, run)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        say(end.__name__, status, holder_of(store) == run.id, others_see(store_path) == run.id)
+    with run:
+        say("descriptor", run.guard_descriptor is not None)
+    say("freed", holder_of(store), others_see(store_path))
+
+
+def leave_at_once(_store: RunStore, _run: Run) -> None:
+    os._exit(0)
+
+
+def leave_the_context(_store: RunStore, run: Run) -> None:
+    try:
+        with run:
+            pass
+    except RunStoreError:
+        os._exit(0)
+    os._exit(1)
+
+
+def release(_store: RunStore, run: Run) -> None:
+    run._guard.release()
+    os._exit(0)
+
+
+def take_it_too(store: RunStore, run: Run) -> None:
+    os._exit(0 if holder_of(store) == run.id else 1)
+
+
+def leave_as_a_program_does(_store: RunStore, _run: Run) -> None:
+    sys.exit(0)
+
+
+def holder_of(store: RunStore) -> str | None:
+    """The run that holds the guard, as a contender is told; None: nobody."""
+    try:
+        with store.create_run(PIPELINE):
+            return None
+    except GuardTimeoutError as error:
+        return str(error.holder.get("run", "unknown"))
+
+
+def others_see(store_path: str) -> str | None:
+    done = subprocess.run(
+        [sys.executable, __file__, "holder", store_path], check=True, capture_output=True
+    )
+    seen: str | None = json.loads(done.stdout)
+    return seen
+
+
+def say(*values: object) -> None:
+    print(json.dumps(values), flush=True)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compete": lambda store, rounds, folder: compete(store, int(rounds), folder),
+    "hang": lambda store: hang(store, None),
+    "job": lambda store: hang(store, SLEEP),
+    "forked": forked,
+    "holder": lambda store: print(json.dumps(holder_of(guarded(store)))),
+}
+
+if __name__ == "__main__":
+    command, *arguments = sys.argv[1:]
+    COMMANDS[command](*arguments)
