@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from runstore.part import Part
 from runstore.record import NO_PREVIOUS, Frame, Position, decode, encode
 from runstore.salvage import path_in
-from runstore.scan import Line, Scan
+from runstore.scan import Line, Scan, contradicts
 
 Misplaced = dict[int, list[tuple[Frame, bytes]]]
 
@@ -62,7 +62,7 @@ def rebuild(
     spare = {n: list(found) for n, found in pool.items()}
     if source is not None:
         add_misplaced(source, witness, spare)
-    builder = _Builder(name, write, spare)
+    builder = _Builder(name, witness, write, spare)
     ends_badly = source is None
     is_ended = False
     if source is not None:
@@ -74,7 +74,7 @@ def rebuild(
             elif line.code not in {"torn-tail", "duplicate", "truncated"}:
                 ends_badly = True
         is_ended = scan.ended
-    builder.finish(witness, is_ended=is_ended, ends_badly=ends_badly)
+    builder.finish(is_ended=is_ended, ends_badly=ends_badly)
     return builder.result
 
 
@@ -88,9 +88,16 @@ def add_misplaced(source: str | Part, witness: Position | None, found: Misplaced
 class _Builder:
     """Writes a file anew, in the order of the numbers, and keeps the chain."""
 
-    def __init__(self, name: str, write: Callable[[bytes], None], misplaced: Misplaced) -> None:
+    def __init__(
+        self,
+        name: str,
+        witness: Position | None,
+        write: Callable[[bytes], None],
+        misplaced: Misplaced,
+    ) -> None:
         self.result = Rebuilt()
         self._name = name
+        self._witness = witness
         self._write_block = write
         self._misplaced = misplaced
         self._block: list[bytes] = []
@@ -105,14 +112,14 @@ class _Builder:
             self._lose(frame.n - 1, frame.prev)
         self._take(frame, line.raw)
 
-    def finish(self, witness: Position | None, *, is_ended: bool, ends_badly: bool) -> None:
+    def finish(self, *, is_ended: bool, ends_badly: bool) -> None:
         """Say what is missing at the end, and write the rest.
 
         Args:
-            witness: Where the last record stands, if something says so.
             is_ended: Whether the last record taken is an `end`: nothing follows it.
             ends_badly: Whether damaged lines come after the last record taken.
         """
+        witness = self._witness
         if witness is not None:
             self._fill(witness.n + 1)
             if self._next_n <= witness.n:
@@ -135,7 +142,10 @@ class _Builder:
                 return
 
     def _is_own(self, frame: Frame, raw: bytes) -> bool:
-        """Tell whether a record is of this file; before a first one nothing tells but itself."""
+        """Tell whether a record that follows the one before can be of this file."""
+        if self._witness is not None and contradicts(frame, self._witness):
+            return False
+        # Before a first one there is none, so nothing tells but itself.
         return frame.n > 0 or frame.event == b"lost" or path_in(raw) == self._name
 
     def _take(self, frame: Frame, raw: bytes) -> None:

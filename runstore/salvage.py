@@ -128,13 +128,14 @@ class _Salvage:
             owner = each.mark.entry
             if self._headers.get(number) is not each or owner is None:
                 self._leave(each.end, each.next)
-            elif after is not None and after.place == self._place_after(number):
+            elif after is not None and after.place == self._place_after(number, found):
                 self._give(owner, each.end, each.next)
             else:
                 self._divide(owner, each.end, each.next)
 
-    def _place_after(self, number: int) -> tuple[int, int]:
-        if number == max(self._entries):
+    def _place_after(self, number: int, found: list[_Found]) -> tuple[int, int]:
+        """The place of the line that comes after a part: the next header, or the index."""
+        if any(each.mark.parts == number for each in found):
             return _ORDER.index(INDEX), 1
         return _ORDER.index(PART), number + 1
 

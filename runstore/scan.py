@@ -120,7 +120,7 @@ class Judge:
     def _follows(self, frame: Frame) -> bool:
         """Tell whether a record can stand here, as far as what came before is known."""
         # A lost record has a checksum of its own; what it says was there is held against it later.
-        if frame.event != b"lost" and self._contradicts_witness(frame.n, frame.crc):
+        if self.witness is not None and contradicts(frame, self.witness):
             return False
         if frame.n == self._next_n:
             return frame.prev == self._previous
@@ -243,6 +243,15 @@ class Scan(Judge):
             return line
         self.incomplete = True
         return line._replace(code="damaged", detail="is not the torn write that was sealed")
+
+
+def contradicts(frame: Frame, witness: Position) -> bool:
+    """Tell whether a record cannot be in a file that ends as the witness says."""
+    if frame.event == b"lost":
+        return False
+    if frame.event == b"end" and frame.n < witness.n:
+        return True
+    return frame.n >= witness.n and (frame.n, frame.crc) != witness
 
 
 def _line(text: Text, frame: Frame | None, code: str, detail: str) -> Line:

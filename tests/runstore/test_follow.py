@@ -239,8 +239,16 @@ class TestRunsThatAreOver:
     ) -> None:
         with monkeypatch.context() as patch:
             patch.setattr("runstore.record.timestamp", lambda: "2026-11-24T23:10:47.123456Z")
-            sample = finished_run(tmp_path / "store")
-        assert list(sample.store.follow(sample.id)) == sample.records()
+            store = RunStore(tmp_path / "store", "os")
+            with store.create_run("p") as run, run.job("a") as log, run.job("b"):
+                log.append("metric", k=1)
+                run.append("stage_begin")
+        followed = list(store.follow(run.id))
+        assert followed == list(store.read(run.id).records())
+        assert [record["event"] for record in followed] == [
+            *("begin", "start", "begin", "metric", "end", "start", "begin", "end"),
+            *("stage_begin", "done", "done", "end"),
+        ]
 
     def test_many_attempts_cost_no_descriptors(self, tmp_path: Path) -> None:
         attempts = count(3_000, 600)
