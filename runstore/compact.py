@@ -187,9 +187,8 @@ def _last_record(part: Part) -> Position | None:
 
 
 def _remove_leftovers(folder: str) -> None:
-    """Remove what compactions that were killed have left."""
-    for name in files.names(folder):
-        sealed, _, suffix = name.partition(".jsonl.")
-        is_sealed = layout.parse_sealed_file(f"{sealed}.jsonl") is not None
-        if is_sealed and f".{suffix}".endswith(layout.TEMPORARY_SUFFIX):
-            files.remove(f"{folder}/{name}")
+    """Remove what compactions and repairs that were killed have left."""
+    for each in (folder, f"{folder}/{layout.JOBS}"):
+        for name in files.names(each):
+            if name.endswith(layout.TEMPORARY_SUFFIX):
+                files.remove(f"{each}/{name}")

@@ -139,6 +139,7 @@ class _RunSource:
                 fields = record_in(line)
                 self.head = self._noted(fields) if fields else None
             elif self._later:
+                self._inventory.begin = None
                 self._open(self._later.pop(0))
                 self._look()
             else:
@@ -146,7 +147,6 @@ class _RunSource:
 
     def _open(self, segment: int) -> None:
         self.segment = segment
-        self._inventory.begin = None
         part = self._inventory.run_part(segment)
         self._scan = GrowingScan(part, self._inventory.witnesses.get(segment))
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from runstore import files, layout
-from runstore.part import Part, chunks
-from runstore.rebuild import Misplaced, Rebuilt, rebuild
-from runstore.record import Position
+from runstore.part import Part, chunks, texts
+from runstore.rebuild import Home, Misplaced, Rebuilt, rebuild
+from runstore.record import Position, read_frame
 from runstore.scan import Scan
 from runstore.verify import NOTE_CODES
 
@@ -86,16 +86,24 @@ class Mender:
             source: Where the records are; None: nowhere, all are lost.
             witness: Where the last one stands, by what another file says; None: nobody says.
         """
-        name = path.removeprefix(f"{self._folder}/")
+        run_id = self._folder.rpartition("/")[2]
+        home = Home(run_id, path.removeprefix(f"{self._folder}/"))
         if self.dry_run and path in self._noted:
             return
         if self.dry_run:
-            self._note(path, rebuild(name, source, witness, lambda _block: None, self.pool), None)
+            self._note(path, rebuild(home, source, witness, lambda _block: None, self.pool), None)
             return
         with self._replacing(path) as write:
-            rebuilt = rebuild(name, source, witness, write, self.pool)
+            rebuilt = rebuild(home, source, witness, write, self.pool)
             original = self.keep_original(path)
         self._note(path, rebuilt, original)
+
+    def collect(self, part: Part) -> None:
+        """Put the records of a part that is not what it should be at the disposal of others."""
+        for text in texts(part):
+            frame = read_frame(text.raw)
+            if frame is not None:
+                self.pool.setdefault(frame.n, []).append((frame, text.raw))
 
     def put(self, path: str, part: Part) -> None:
         """Make a file of what is a part of another; that it is made is nothing to report."""

@@ -118,8 +118,12 @@ def _open(part: Part) -> tuple[int, Part]:
             raise
         part = part.moved()
         descriptor = files.open_read(part.path)
-    if part.start:
-        files.seek(descriptor, part.start)
+    try:
+        if part.start:
+            files.seek(descriptor, part.start)
+    except BaseException:
+        files.close(descriptor)
+        raise
     return descriptor, part
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from runstore.part import Part
 from runstore.record import NO_PREVIOUS, Frame, Position, decode, encode
@@ -18,6 +19,13 @@ from runstore.scan import Line, Scan, contradicts
 Misplaced = dict[int, list[tuple[Frame, bytes]]]
 
 _BLOCK_BYTES = 1 << 18
+
+
+class Home(NamedTuple):
+    """Which file it is that is rebuilt: its first record must name its run and its path there."""
+
+    run_id: str
+    path: str
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class Rebuilt:
 
 
 def rebuild(
-    name: str,
+    home: Home,
     source: str | Part | None,
     witness: Position | None,
     write: Callable[[bytes], None],
@@ -48,7 +56,7 @@ def rebuild(
     """Read a damaged file and write what it should be.
 
     Args:
-        name: The path of the file, below its run's folder: what its first record must say.
+        home: Which file it is to be.
         source: The damaged file; None: there is none, and all its records are lost.
         witness: Where its last record stands, by what another file says; None: nobody says.
         write: Takes the new content, piece by piece.
@@ -62,19 +70,15 @@ def rebuild(
     spare = {n: list(found) for n, found in pool.items()}
     if source is not None:
         add_misplaced(source, witness, spare)
-    builder = _Builder(name, witness, write, spare)
+    builder = _Builder(home, witness, write, spare)
     ends_badly = source is None
-    is_ended = False
     if source is not None:
-        scan = Scan(source, witness)
-        for line in scan:
+        for line in Scan(source, witness):
             if line.counts and line.frame is not None:
-                builder.add(line, line.frame)
-                ends_badly = False
+                ends_badly = not builder.add(line, line.frame)
             elif line.code not in {"torn-tail", "duplicate", "truncated"}:
                 ends_badly = True
-        is_ended = scan.ended
-    builder.finish(is_ended=is_ended, ends_badly=ends_badly)
+    builder.finish(ends_badly=ends_badly)
     return builder.result
 
 
@@ -90,13 +94,13 @@ class _Builder:
 
     def __init__(
         self,
-        name: str,
+        home: Home,
         witness: Position | None,
         write: Callable[[bytes], None],
         misplaced: Misplaced,
     ) -> None:
         self.result = Rebuilt()
-        self._name = name
+        self._home = home
         self._witness = witness
         self._write_block = write
         self._misplaced = misplaced
@@ -104,19 +108,34 @@ class _Builder:
         self._block_bytes = 0
         self._next_n = 0
         self._previous = NO_PREVIOUS
+        self._ended = False
+        self._stranger: str | None = None  # the checksum of the last record that was refused
 
-    def add(self, line: Line, frame: Frame) -> None:
-        """Take a record over, after what is missing before it."""
+    def add(self, line: Line, frame: Frame) -> bool:
+        """Take a record over, after what is missing before it.
+
+        Returns:
+            False: it is refused, because it, or the one that it follows, is none of this file: a
+            reader had to take it on its word, but what was found before it contradicts it.
+        """
         self._fill(frame.n)
+        if self._ended or not self._can_follow(frame, line.raw):
+            self._stranger = frame.crc
+            return False
         if self._next_n < frame.n:
             self._lose(frame.n - 1, frame.prev)
         self._take(frame, line.raw)
+        return True
 
-    def finish(self, *, is_ended: bool, ends_badly: bool) -> None:
+    def _can_follow(self, frame: Frame, raw: bytes) -> bool:
+        if self._next_n < frame.n:
+            return frame.prev != self._stranger
+        return frame.prev == self._previous and self._is_own(frame, raw)
+
+    def finish(self, *, ends_badly: bool) -> None:
         """Say what is missing at the end, and write the rest.
 
         Args:
-            is_ended: Whether the last record taken is an `end`: nothing follows it.
             ends_badly: Whether damaged lines come after the last record taken.
         """
         witness = self._witness
@@ -124,7 +143,7 @@ class _Builder:
             self._fill(witness.n + 1)
             if self._next_n <= witness.n:
                 self._lose(witness.n, witness.crc)
-        elif not is_ended:
+        elif not self._ended:  # nothing follows an `end`
             found = self._next_n
             self._fill(None)
             if ends_badly and self._next_n == found:
@@ -146,11 +165,14 @@ class _Builder:
         if self._witness is not None and contradicts(frame, self._witness):
             return False
         # Before a first one there is none, so nothing tells but itself.
-        return frame.n > 0 or frame.event == b"lost" or path_in(raw) == self._name
+        if frame.n > 0 or frame.event == b"lost":
+            return True
+        return ((decode(raw) or {}).get("run"), path_in(raw)) == self._home
 
     def _take(self, frame: Frame, raw: bytes) -> None:
         self._put(raw + b"\n")
         self._next_n, self._previous = frame.n + 1, frame.crc
+        self._ended = frame.event == b"end"
         if frame.event == b"lost":
             fields = decode(raw) or {}
             self._next_n = fields.get("last", frame.n) + 1

@@ -83,7 +83,10 @@ class _RunRepair:
             code = inventory.foreign.get(segment)
             if code == "bad-version":
                 self._mender.leave(path, "is of a newer format")
-            elif segment not in inventory.segments or code is not None:
+            elif segment not in inventory.segments:
+                self._mender.mend(path, None, witness)
+            elif code is not None:
+                self._mender.collect(inventory.run_part(segment))
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := inventory.run_part(segment), witness):
                 self._mender.mend(path, part, witness)
@@ -92,6 +95,9 @@ class _RunRepair:
         """Mend the attempts' files; one that stands under the name of another is put right."""
         there = set(self.inventory.found)
         misfits = {key: code for key in there if (code := self._misfit(key)) is not None}
+        for key in misfits:
+            # One line of another file before its own is enough to make a file a misfit.
+            self._mender.collect(self.inventory.attempt_part(key))
         sources = self._sources(misfits)
         for key in sorted(there | self._required()):
             path = self._attempt_path(key)
@@ -127,7 +133,7 @@ class _RunRepair:
         return {key for key, expected in inventory.expected.items() if over or expected.witness}
 
     def _misfit(self, key: AttemptKey) -> str | None:
-        line = _first_line(self.inventory.attempt_part(key))
+        line = _first_record(self.inventory.attempt_part(key))
         return attempt_misfit(self.inventory, key, line) if line else None
 
     def _sources(self, misfits: dict[AttemptKey, str]) -> dict[AttemptKey, str]:
@@ -154,7 +160,7 @@ class _RunRepair:
 
     def _home(self, path: str) -> AttemptKey | None:
         """The attempt that a file's first record names, if the run has it."""
-        line = _first_line(path)
+        line = _first_record(path)
         first = (record_in(line) if line else None) or {}
         job_id, attempt = first.get("job"), first.get("attempt")
         if first.get("run") != self.inventory.run_id or not layout.is_job_id(job_id):
@@ -163,5 +169,5 @@ class _RunRepair:
         return home if home in self.inventory.expected else None
 
 
-def _first_line(source: str | Part) -> Line | None:
-    return next(iter(Scan(source)), None)
+def _first_record(source: str | Part) -> Line | None:
+    return next((line for line in Scan(source) if line.counts), None)

@@ -119,7 +119,6 @@ class Judge:
 
     def _follows(self, frame: Frame) -> bool:
         """Tell whether a record can stand here, as far as what came before is known."""
-        # A lost record has a checksum of its own; what it says was there is held against it later.
         if self.witness is not None and contradicts(frame, self.witness):
             return False
         if frame.n == self._next_n:
@@ -248,6 +247,7 @@ class Scan(Judge):
 def contradicts(frame: Frame, witness: Position) -> bool:
     """Tell whether a record cannot be in a file that ends as the witness says."""
     if frame.event == b"lost":
+        # It has a checksum of its own; what it says was there is held against the witness later.
         return False
     if frame.event == b"end" and frame.n < witness.n:
         return True

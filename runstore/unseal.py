@@ -10,9 +10,8 @@ from __future__ import annotations
 from runstore import layout
 from runstore.inventory import Inventory, attempt_misfit
 from runstore.mending import Mender, is_damaged
-from runstore.part import Part, checksum, is_same, texts
+from runstore.part import Part, checksum, is_same
 from runstore.rebuild import add_misplaced
-from runstore.record import read_frame
 from runstore.scan import Scan
 from runstore.sealed import Seal
 
@@ -91,10 +90,7 @@ class _Unsealing:
         for part in seal.parts.values():
             add_misplaced(part, None, self._mender.pool)
         for stray in seal.strays:
-            for text in texts(stray):
-                frame = read_frame(text.raw)
-                if frame is not None:
-                    self._mender.pool.setdefault(frame.n, []).append((frame, text.raw))
+            self._mender.collect(stray)
 
     def _give_own_file(self, name: str) -> None:
         path, whole, copies = self._path(name), self._whole[name], self._parts.sealed(name)

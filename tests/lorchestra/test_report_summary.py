@@ -40,6 +40,15 @@ def test_every_status_is_counted_where_it_belongs(store: RunStore) -> None:
     assert [job["status"] for job in found["jobs"]] == [*statuses, "skipped", "planned"]
 
 
+@pytest.mark.parametrize("status", ["cancelled", "skipped"])
+def test_a_run_with_a_job_that_was_not_to_run_was_stopped_early(
+    store: RunStore, status: str
+) -> None:
+    with store.create_run("p", ["a"]) as run:
+        run.not_run("a", status, "why")
+    assert run_object(store.read(run.id))["stopped_early"] is True
+
+
 def test_a_run_of_no_jobs(store: RunStore) -> None:
     with store.create_run("p") as run:
         run.end()

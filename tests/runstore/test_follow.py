@@ -211,6 +211,15 @@ class TestRunsThatAreOver:
         assert followed == sample.records()
         assert {record["job"] for record in followed if "job" in record} == {PLAIN, SLUGGED}
 
+    def test_also_where_more_of_the_run_follows(self, tmp_path: Path) -> None:
+        sample = open_run(tmp_path / "store")
+        lines = sample.lines(RUN_FILE)
+        assert [json.loads(line)["event"] for line in lines[2:]] == ["start", "done", "start"]
+        sample.path(RUN_FILE).write_bytes(b"".join([*lines[:2], b"damaged\n" * 2, lines[4]]))
+        followed = list(sample.store.follow(sample.id))
+        assert followed == sample.records()
+        assert [record["job"] for record in followed[2:]] == [PLAIN] * 3 + [SLUGGED] * 3
+
     def test_a_run_that_has_ended_gives_no_attempt_that_it_does_not_name(
         self, tmp_path: Path
     ) -> None:
@@ -471,14 +480,16 @@ class TestFilesInTheMaking:
         assert_in_order(followed)
         assert_is_all(followed, made.store, made.id)
 
-    def test_so_is_one_of_the_run_itself(self, made: HandMade) -> None:
+    @pytest.mark.parametrize("cuts", [(1, 40, -1), (-1,)])
+    def test_so_is_one_of_the_run_itself(self, made: HandMade, cuts: tuple[int, ...]) -> None:
         following = Following(made.store, made.id)
         name = made.start("other")
         others = iter(made.lines("other", 20))
         position = made.run._segment.position
         assert position is not None
         line, _ = encode(position.n + 1, position.crc, "stage_begin", {"stage": "s"})
-        for part in (line[:1], line[1:40], line[40:-1]):
+        parts = [line[a:b] for a, b in itertools.pairwise((0, *cuts))]
+        for part in parts:
             made.write(RUN_FILE, part)
             for _ in range(2):  # the first may have come in a look that began before
                 other = next(others)
@@ -506,6 +517,20 @@ class TestFilesInTheMaking:
         followed = following.rest()
         assert_in_order(followed)
         assert_is_all(followed, made.store, made.id)
+
+    def test_one_whose_start_is_lost_comes_before_its_done(self, made: HandMade) -> None:
+        following = Following(made.store, made.id)
+        lines = made.lines("late")
+        made.write(attempt_file("late", 1), b"".join(lines))
+        following.until(made.mark())
+        made.append("done", done("late", 1, "failed", last_position(lines[-1])))
+        following.until("done")
+        made.append("end", {"status": "failed"})
+        followed = following.rest()
+        assert_is_all(followed, made.store, made.id)
+        assert [record["event"] for record in followed if record.get("job") == "late"] == [
+            *("begin", "metric", "metric", "metric", "done"),
+        ]
 
     def test_one_that_never_is_holds_nothing_up(self, made: HandMade) -> None:
         following = Following(made.store, made.id)

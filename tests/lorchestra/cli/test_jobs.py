@@ -59,19 +59,17 @@ def test_a_project_without_jobs(project: Project) -> None:
     assert project("jobs", "list", "--json").json == []
 
 
-@pytest.mark.parametrize(("options", "is_json"), [([], False), (["--json"], True)])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("name", ["pipelines/wrong.yaml", "jobs/wrong.yaml"])
 def test_a_file_that_is_wrong_does_not_hide_the_others(
-    nightly: Project, options: list[str], is_json: bool
+    nightly: Project, name: str, options: list[str]
 ) -> None:
-    nightly.write("pipelines/wrong.yaml", "stages: []")
-    nightly.write("jobs/wrong.yaml", "x: 1\ny: 2")
+    nightly.write(name, "x: 1\ny: 2")
     done = nightly("jobs", "list", *options)
     assert done.code == 2
     assert "own" in done.out
-    assert [line.rsplit(":", 3)[0] for line in done.errors] == [
-        "pipelines/wrong.yaml",
-        *["jobs/wrong.yaml"] * 3,
-    ]
+    assert len(done.errors) == 3
+    assert all(line.startswith(f"{name}:") for line in done.errors)
 
 
 def test_a_job_is_shown_with_its_uses(nightly: Project) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from lorchestra.cli import runstore as commands
-from runstore import ERROR_CODES, RunStore
+from runstore import ERROR_CODES, Report, RunStore
 from tests.lorchestra.cli.commands import Project
 
 REPORT_KEYS = {"ok", "store", "runs", "segments", "records", "bytes", "errors", "notes"}
@@ -111,6 +111,21 @@ def test_damage_is_named_to_the_byte_with_what_to_do(ran: Project, options: list
     assert head.startswith(f"error damaged: {path}:{line} (byte {offset}): ")
     assert advice.startswith("      put the file back from a backup")
     assert re.search(r": NOT whole: 3 runs, 9 files, .*; [12] errors?, 0 notes$", verdict)
+
+
+@pytest.mark.parametrize("options", [[], ["--strict"]])
+def test_strict_is_passed_on(
+    ran: Project, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    asked: list[bool] = []
+
+    def verify(store: RunStore, *_: object, strict: bool, **__: object) -> Report:
+        asked.append(strict)
+        return Report(store.path)
+
+    monkeypatch.setattr(RunStore, "verify", verify)
+    assert ran("runstore", "verify", *options).code == 0
+    assert asked == [bool(options)]
 
 
 def test_damage_as_json(ran: Project) -> None:
