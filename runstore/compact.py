@@ -54,8 +54,12 @@ def compact_run(store: str, run_id: str, *, on_bytes: OnBytes | None = None) -> 
     compaction = _Compaction(inventory, on_bytes)
     if compaction.is_needed:
         _refuse_damaged(store, run_id)
-    seal = compaction.seal()
-    removed = compaction.remove_what_is_in(seal)
+    try:
+        seal = compaction.seal()
+        removed = compaction.remove_what_is_in(seal)
+    except (OSError, CorruptSegmentError):
+        folder_of_run(store, run_id)  # it may have been pruned
+        raise
     _remove_leftovers(folder)
     path = seal.path.removeprefix(f"{store}/")
     return Compacted(run_id, path, len(seal.parts), files.size_bytes(seal.path), removed)
@@ -118,7 +122,9 @@ class _Compaction:
                 write_seal(parts, lambda block: self._put(write, block))
             with contextlib.suppress(FileExistsError):
                 files.make_folder(marker)
-            files.place(temporary, path)
+            with contextlib.suppress(FileNotFoundError):
+                # Another compaction, which was first, takes ours for a leftover.
+                files.place(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 files.remove(temporary)

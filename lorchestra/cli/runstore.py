@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 _ADVICE = {
     "receipt-mismatch": "the run was changed or put back after it gave this receipt",
     "bad-version": "read it with the version of lorchestra that wrote it, or a newer one",
-    "missing-file": "put the file back from a backup; the other jobs of the run are not affected",
-    "unexpected-file": "move it out of the store",
-    "run-lost": "put the file back from a backup; the attempts in jobs/ can still be read",
 }
-_OTHER_ADVICE = "put the file back from a backup; every other record of it can still be read"
+_OTHER_ADVICE = (
+    "every other record can still be read; put it back from a backup, or let "
+    "`lorchestra runstore repair` mend the run: it keeps what it finds"
+)
 
 
 @click.group("runstore", context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,6 +32,18 @@ def yaml_files(folder: Path) -> list[Path]:
     return [path for path in paths if _is_yaml(path.name) and os.path.isfile(path)]
 
 
+def may_be_pipeline(path: Path) -> bool:
+    """Tell whether a YAML file speaks of stages and jobs; others in a folder are somebody else's.
+
+    One that is empty or cannot be read may be a pipeline: whoever reads it then is told why.
+    """
+    try:
+        data = read_source(path)
+    except UnreadableFileError:
+        return True
+    return not data.strip() or (b"stages" in data and b"jobs" in data)
+
+
 def job_files(root: Path) -> dict[str, list[Path]]:
     """The files in and below the jobs folder of a project, by job id, in order of their paths.
 

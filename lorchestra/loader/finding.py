@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorchestra.config import find_root
 from lorchestra.errors import PipelineNotFoundError
-from lorchestra.loader.files import SUFFIXES, name_of, yaml_files
+from lorchestra.loader.files import SUFFIXES, may_be_pipeline, name_of, yaml_files
 from lorchestra.paths import absolute, shown_path
 from lorchestra.wording import near
 
@@ -45,8 +45,13 @@ def find_pipeline(name: str, start: Path) -> tuple[Path, Path]:
 
 
 def find_pipelines(root: Path) -> list[Path]:
-    """All files that a name can mean: those of the folder `pipelines`, then the project's own."""
-    return [*yaml_files(root / PIPELINE_FOLDER), *yaml_files(root)]
+    """The pipelines of a project: the files of its folder `pipelines`, then its own.
+
+    In the project folder itself, files that do not speak of stages and jobs are passed over: the
+    settings of other tools stand there too.
+    """
+    own = filter(may_be_pipeline, yaml_files(root))
+    return [*yaml_files(root / PIPELINE_FOLDER), *own]
 
 
 def _is_path(name: str) -> bool:

@@ -12,7 +12,17 @@ NEW_NAMES = (
 )
 # What other programs leave, and what readers of JSON have stumbled over.
 HOSTILE = (
-    *(b"", b"\n", b"\r\n", b"\0", b"\0" * 600, b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"{}"),
+    *(
+        b"",
+        b"\n",
+        b"\r\n",
+        b"\0",
+        bytes(600),
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\xed\xa0\x80",
+        b"{}",
+    ),
     *(b"[" * 5000, b'{"a":' * 3000, b"-" + b"9" * 5000, b"1e999", b"NaN", b'"\\ud800"', b'"\\u12'),
     *(b'{"n":0,"prev":"00000000"', b',"crc":"00000000"}', b'{"n":0,"n":1}', b"x" * 3000, b"}\n{"),
 )

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -88,7 +88,7 @@ def tried(call: Callable[[], T]) -> T | None:
         return None
 
 
-def side_by_side(calls: list[Callable[[], object]]) -> None:
+def side_by_side(calls: Sequence[Callable[[], object]]) -> None:
     """Call each in a thread of its own."""
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
@@ -198,19 +198,19 @@ def killed(folder: str, cycles: str, seed: str) -> Counter[str]:
             shutil.rmtree(path, ignore_errors=True)
             path, known = f"{folder}/{cycle}", set()
         store = RunStore(path, chance.choice(("disk", "os", "os", "os")))
-        threads, draw = chance.random() < 0.3, chance.random()
-
-        def write(say: Say, store: RunStore = store, threads: bool = threads) -> None:
-            random.seed(draw)
-            while True:
-                work(store, say, records=20, threads=threads)
-
-        child = Child(write)
+        random.seed(chance.random())
+        child = Child(partial(work_for_ever, store, threads=chance.random() < 0.3))
         time.sleep(chance.uniform(0, 0.006))
         child.kill()
         examine(path, child.said(), known, found)
         found["kills"] += child.status == -signal.SIGKILL
     return found
+
+
+def work_for_ever(store: RunStore, say: Say, *, threads: bool) -> None:
+    """Write one run after the other."""
+    while True:
+        work(store, say, records=20, threads=threads)
 
 
 def cut(folder: str, first: str, step: str) -> Counter[str]:
@@ -292,7 +292,7 @@ def filled(folder: str, free_bytes: str) -> Counter[str]:
 
 
 def forked(folder: str, forks: str) -> Counter[str]:
-    """Fork while threads append; a child must be refused everything, at once, and change nothing."""
+    """Fork while threads append: a child is to be refused everything, at once."""
     found: Counter[str] = Counter()
     store = RunStore(folder, "os")
     run = store.create_run("nightly", JOBS)

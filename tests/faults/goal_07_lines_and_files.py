@@ -214,7 +214,8 @@ def moved(sample: Sample) -> Iterator[Files]:
                 yield copied
                 yield {known: content for known, content in copied.items() if known != name}
     for order in permutations(sample.content):
-        yield {**sample.files, **dict(zip(sample.content, map(sample.content.get, order)))}
+        contents = [sample.content[name] for name in order]
+        yield {**sample.files, **dict(zip(sample.content, contents, strict=True))}
 
 
 def replaced(sample: Sample) -> Iterator[Files]:

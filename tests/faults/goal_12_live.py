@@ -30,9 +30,7 @@ def run(scale: Scale) -> Result:
     with TemporaryDirectory() as folder:
         path = f"{folder}/store"
         command = [sys.executable, str(DYING), "alive", path, str(seconds)]
-        writers = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(WRITERS)
-        ]
+        writers = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(WRITERS)]
         try:
             result = watched(path, writers)
         finally:
@@ -46,14 +44,16 @@ def run(scale: Scale) -> Result:
 def watched(path: str, writers: list[subprocess.Popen[bytes]]) -> Result:
     """Read a store until all its writers have ended, and once more then."""
     watch = Watch(path)
+    is_over = False
     for turn in itertools.count():
+        if is_over:
+            break
         is_over = all(writer.poll() is not None for writer in writers)
         try:
             watch.look(everything=is_over or turn % 50 == 49)
         except StoreNotFoundError:
             time.sleep(0.01)
-        if is_over:
-            return watch.result()
+    return watch.result()
 
 
 class Watch:
@@ -90,12 +90,11 @@ class Watch:
 
     def result(self) -> Result:
         """What was seen."""
-        return Result(self._figures, undetected=self._torn, false_alarms=self._false_alarms)
+        return Result({**self._figures}, undetected=self._torn, false_alarms=self._false_alarms)
 
 
 def is_whole(record: Record) -> bool:
     """Tell whether a record is as `dying.append` wrote it."""
     if record["event"] != "metric":
         return True
-    text: str = record["text"]
-    return text == "x" * record["size"]
+    return bool(record["text"] == "x" * record["size"])

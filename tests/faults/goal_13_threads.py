@@ -18,7 +18,9 @@ from runstore import Run, RunStore
 from tests.faults.harness import Result, Scale
 from tests.faults.sharing import dying, total
 
-TITLE = "32 threads through one store object lose, double and mix nothing, and a fork writes nothing"
+TITLE = (
+    "32 threads through one store object lose, double and mix nothing, and a fork writes nothing"
+)
 
 THREADS = 32
 # A thread writes to the run's own file after so many records of its own.
@@ -60,9 +62,7 @@ def append_all(run: Run, number: int, appends: int) -> None:
                 run.append("note", thread=number, number=count)
 
 
-def numbers_read(
-    store: RunStore, run_id: str
-) -> tuple[dict[str, list[int]], dict[int, list[int]]]:
+def numbers_read(store: RunStore, run_id: str) -> tuple[dict[str, list[int]], dict[int, list[int]]]:
     """The numbers that are read of each job, and of each thread in the run's own file."""
     own: dict[str, list[int]] = defaultdict(list)
     shared: dict[int, list[int]] = defaultdict(list)

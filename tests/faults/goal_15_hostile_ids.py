@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
-from itertools import islice
 from tempfile import TemporaryDirectory
 
 from runstore import files
@@ -56,10 +55,11 @@ def distinct_ids(count: int) -> list[str]:
 def shared_names(names: Iterable[str]) -> int:
     """How many names some system would take for that of another id."""
     owners: dict[str, int] = {}
-    return sum(
-        any([owners.setdefault(folded, number) != number for folded in folds(name)])
-        for number, name in enumerate(names)
-    )
+    shared = 0
+    for number, name in enumerate(names):
+        of_this = {owners.setdefault(folded, number) for folded in folds(name)}
+        shared += of_this != {number}
+    return shared
 
 
 def longest_file_name(name: str) -> str:

@@ -189,8 +189,8 @@ class Sample:
 
     def _is_vouched(self, files: Files, name: str) -> bool:
         """Tell whether the run's own file still says where one of an attempt ends."""
-        own, end = files.get(RUN_FILE), self.vouched.get(name)
-        return bool(own and end) and own[: end - 1] == self.content[RUN_FILE][: end - 1]
+        own, end = files.get(RUN_FILE) or b"", self.vouched.get(name, 0)
+        return end > 0 and own[: end - 1] == self.content[RUN_FILE][: end - 1]
 
 
 def whole_lines(data: bytes) -> bytes:

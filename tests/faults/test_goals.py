@@ -13,7 +13,7 @@ SLOW = os.environ.get("RUNSTORE_FAULTS", "") == "all"
 SCALE = FULL if os.environ.get("RUNSTORE_FULL") else REDUCED
 
 
-@pytest.mark.parametrize("goal", goals(), ids=lambda goal: f"{goal.number:02}")
+@pytest.mark.parametrize("goal", list(goals()), ids=lambda goal: f"{goal.number:02}")
 def test_nothing_is_lost_missed_or_raised_for_nothing(goal: Goal) -> None:
     if goal.is_slow and not SLOW:
         pytest.skip(f"goal {goal.number} has an environment of its own: tox -e faults")

@@ -143,6 +143,12 @@ def test_folders_and_hidden_files_are_no_pipelines(root: Path) -> None:
     not_found("x", root)
 
 
+def test_the_settings_of_other_tools_are_no_pipelines(root: Path) -> None:
+    touch(root, "a.yaml")
+    (root / "mkdocs.yml").write_text("site_name: stages of life\n")
+    assert find_pipelines(root) == [root / "a.yaml"]
+
+
 def test_a_project_without_pipelines_has_none(root: Path) -> None:
     assert find_pipelines(root / "nowhere") == []
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from runstore import Finding, Report, RunStore, RunSummary, RunView
+from runstore.layout import job_name
 from tests.runstore.samples import (
     FIRST,
     RUN_FILE,
     SECOND,
+    SLUGGED,
     THIRD,
     Record,
     SampleRun,
@@ -25,6 +26,22 @@ from tests.runstore.steps import contents, record_lines
 SEALED = "sealed.jsonl"
 
 
+class Made(NamedTuple):
+    """A run on disk: its store, its id, its folder, and the bytes of each file of records."""
+
+    store: RunStore
+    id: str
+    folder: Path
+    content: dict[str, bytes]
+
+    @classmethod
+    def of(cls, sample: SampleRun) -> Made:
+        """What a sample run is by now."""
+        found = contents(sample.folder).items()
+        content = {name: data for name, data in found if name.endswith(".jsonl")}
+        return cls(sample.store, sample.id, sample.folder, content)
+
+
 def resumed_run(folder: Path) -> SampleRun:
     """A run that was killed in the middle of two writes, resumed, and ended."""
     sample = open_run(folder)
@@ -34,7 +51,7 @@ def resumed_run(folder: Path) -> SampleRun:
             file.write(torn)
     # Its line feed never came to the disk; the record counts all the same.
     sample.path(FIRST).write_bytes(sample.path(FIRST).read_bytes()[:-1])
-    return SampleRun(sample.store, _run_of(sample))
+    return sample
 
 
 def mended_run(folder: Path) -> SampleRun:
@@ -44,26 +61,19 @@ def mended_run(folder: Path) -> SampleRun:
     sample.path(FIRST).write_bytes(lines[0] + lines[2])
     sample.path(SECOND).unlink()
     sample.store.repair(sample.id)
-    return SampleRun(sample.store, _run_of(sample))
+    return sample
 
 
-def _run_of(sample: SampleRun) -> Any:
-    return _Handle(sample.id, str(sample.folder), sample.store.read(sample.id).receipt)
-
-
-class _Handle(NamedTuple):
-    """What a sample keeps of the run that was written."""
-
-    id: str
-    path: str
-    receipt: str | None
-
-
-RUNS: dict[str, Callable[[Path], SampleRun]] = {
+KINDS: dict[str, Callable[[Path], SampleRun]] = {
     "finished": finished_run,
     "resumed": resumed_run,
     "mended": mended_run,
 }
+
+
+def made(kind: str, folder: Path) -> Made:
+    """A run of one of these kinds that has ended."""
+    return Made.of(KINDS[kind](folder))
 
 
 class Reading(NamedTuple):
@@ -122,7 +132,7 @@ class SealedRun:
 
     def check_read(self, lost: int | None = None) -> None:
         """Only what was written is read, and no more is missing than was hit."""
-        read = [frozen(record) for record in self.store.read(self.id).records()]
+        read = [*map(frozen, map(with_exact_id, self.store.read(self.id).records()))]
         assert set(read) <= self.written
         assert len(read) == len(set(read))
         if lost is not None:
@@ -142,11 +152,11 @@ class SealedRun:
         assert self.store.repair(self.id).mended == []
         assert contents(self.folder) == mended
 
-    def copy_to(self, folder: Path) -> RunStore:
-        """A copy of the store, with the sealed file as it was."""
-        self.damage(self.content)
-        shutil.copytree(self.store.path, folder)
-        return RunStore(folder)
+
+def with_exact_id(record: Record) -> Record:
+    """A record with its job's id, where only the name of the file was left of that."""
+    is_name = record.get("job") == job_name(SLUGGED)
+    return {**record, "job": SLUGGED} if is_name else record
 
 
 def is_record(line: bytes) -> bool:

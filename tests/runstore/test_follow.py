@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from runstore import Position, Run, RunNotFoundError, RunStore, files, follow
+from runstore.inventory import Inventory, take_inventory
 from runstore.layout import attempt_file, run_file
 from runstore.record import encode
 from tests.leaks import open_descriptors
@@ -258,6 +259,19 @@ class TestRunsThatAreOver:
             *("begin", "start", "begin", "metric", "end", "start", "begin", "end"),
             *("stage_begin", "done", "done", "end"),
         ]
+
+    def test_a_compaction_changes_nothing_before_and_while_it_is_followed(
+        self, tmp_path: Path
+    ) -> None:
+        for taken in range(15):
+            sample = finished_run(tmp_path / f"store{taken}")
+            records = sample.store.follow(sample.id)
+            followed = list(itertools.islice(records, taken))
+            sample.store.compact(sample.id)
+            followed += records
+            assert followed == sample.records()
+            assert list(sample.store.follow(sample.id)) == followed
+        assert taken < len(followed)
 
     def test_many_attempts_cost_no_descriptors(self, tmp_path: Path) -> None:
         attempts = count(3_000, 600)
@@ -532,6 +546,34 @@ class TestFilesInTheMaking:
             *("begin", "metric", "metric", "metric", "done"),
         ]
 
+    def test_what_stands_after_the_record_vouched_for_is_not_given(
+        self, made: HandMade, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = made.lines("a")
+
+        def finish() -> None:
+            made.write(attempt_file("a", 1), b"".join(lines))
+            made.append("done", done("a", 1, "succeeded", last_position(lines[1])))
+            made.append("end", {"status": "succeeded"})
+
+        between_looks(monkeypatch, {1: lambda: made.start("a"), 2: finish})
+        followed = list(made.store.follow(made.id))
+        assert_in_order(followed)
+        assert_is_all(followed, made.store, made.id)
+        assert [r["n"] for r in followed if key(r) == ("a", 1)] == [0, 1]
+
+    def test_the_end_comes_last_even_where_a_done_is_lost(
+        self, made: HandMade, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def finish() -> None:
+            made.append("end", {"status": "failed"})
+            made.write(attempt_file("a", 1), b"".join(made.lines("a")))  # by a clock that is ahead
+
+        between_looks(monkeypatch, {1: lambda: made.start("a"), 2: finish})
+        followed = list(made.store.follow(made.id))
+        assert_is_all(followed, made.store, made.id)
+        assert [record["event"] for record in followed[-3:]] == ["metric", "metric", "end"]
+
     def test_one_that_never_is_holds_nothing_up(self, made: HandMade) -> None:
         following = Following(made.store, made.id)
         made.start("never")
@@ -599,6 +641,60 @@ class TestFilesInTheMaking:
         assert_in_order(followed)
         assert_is_all(followed, sample.store, sample.id)
 
+    def test_one_that_appears_when_the_run_had_just_been_found_to_be_over_is_followed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sample = open_run(tmp_path / "store")
+        second = sample.path(run_file(2))
+        end: list[bytes] = []
+
+        def look(folder: str, run_id: str) -> Inventory:
+            found = take_inventory(folder, run_id)
+            if not second.exists():
+                resume(sample, owner=ELSEWHERE)
+                *lines, last = second.read_bytes().splitlines(keepends=True)
+                second.write_bytes(b"".join(lines))
+                end.append(last)
+            return found
+
+        def finish() -> None:
+            with second.open("ab") as file:
+                file.write(end[0])
+
+        monkeypatch.setattr(follow, "take_inventory", look)
+        between_looks(monkeypatch, {2: finish})
+        followed = list(sample.store.follow(sample.id))
+        assert followed[-1]["event"] == "end"
+        assert_in_order(followed)
+        assert_is_all(followed, sample.store, sample.id)
+
+    def test_what_the_killed_process_left_without_a_line_feed_comes_before_the_resume(
+        self, tmp_path: Path
+    ) -> None:
+        sample = open_run(tmp_path / "store", ELSEWHERE)
+        resume(sample, owner=ELSEWHERE)
+        first, second = sample.path(RUN_FILE), sample.path(run_file(2))
+        first.write_bytes(first.read_bytes()[:-1])
+        *lines, end = second.read_bytes().splitlines(keepends=True)
+        second.write_bytes(b"".join(lines))
+        following = Following(sample.store, sample.id)
+        following.until("done", job="later")
+        with second.open("ab") as file:
+            file.write(end)
+        followed = following.rest()
+        assert_in_order(followed)
+        assert_is_all(followed, sample.store, sample.id)
+        assert sum(key(record) is None for record in followed) == 5 + 7
+
+    def test_a_resume_whose_begin_is_lost_is_given_up_after_a_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(follow, "_PATIENCE_S", 0.05)
+        sample = open_run(tmp_path / "store", ELSEWHERE)
+        sample.path(run_file(2)).write_bytes(b"damaged\n")
+        followed = list(sample.store.follow(sample.id, poll_s=QUICK))
+        assert_is_all(followed, sample.store, sample.id)
+
     def test_a_run_of_another_host_is_followed_until_its_end(
         self, made: HandMade, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -628,17 +724,10 @@ class TestCost:
     def test_the_less_comes_the_less_it_looks(
         self, made: HandMade, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        waits: list[float] = []
-
-        def sleep(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) in {3, 12}:
-                made.mark()
-            if len(waits) == 16:
-                made.append("end", {"status": "succeeded"})
-
-        clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
-        monkeypatch.setattr(follow, "time", clock)
+        waits = between_looks(
+            monkeypatch,
+            {3: made.mark, 12: made.mark, 16: lambda: made.append("end", {"status": "succeeded"})},
+        )
         list(made.store.follow(made.id))
         grows = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5, 0.5]
         assert waits == [*grows[:3], *grows, *grows[:4]]
@@ -666,6 +755,21 @@ class TestCost:
         assert set(looked_at) == {"", RUN_FILE, *(attempt_file(f"job{n}", 1) for n in range(3))}
         # At most every 10 ms, since it follows with QUICK here, a look for each.
         assert max(looked_at[name] for name in looked_at if name) <= 110
+
+
+def between_looks(
+    monkeypatch: pytest.MonkeyPatch, actions: Mapping[int, Callable[[], object]]
+) -> list[float]:
+    """Do something in place of the first, second, ... wait; gives all waits, in seconds."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        actions.get(len(waits), lambda: None)()
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(follow, "time", clock)
+    return waits
 
 
 def noting(calls: list[str], function: Callable[..., Any]) -> Callable[..., Any]:
