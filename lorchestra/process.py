@@ -141,7 +141,6 @@ class ChildProcess:
         return ended is not None
 
     def _wait_posix(self) -> Usage:
-        own_peak_kb = _own_peak_kb()
         if hasattr(os, "waitid"):
             # Until it is reaped, no other process can be given its pid: a signal sent in between
             # finds it, not a stranger.
@@ -150,9 +149,7 @@ class ChildProcess:
         _, status, used = os.wait4(self.pid, 0)
         self.returncode = os.waitstatus_to_exitcode(status)
         peak_kb = used.ru_maxrss // 1024 if sys.platform == "darwin" else used.ru_maxrss
-        # Between fork and exec a child counts as large as its parent, so only more than that is
-        # known to be its own.
-        max_rss_kb = peak_kb if peak_kb > own_peak_kb else None
+        max_rss_kb = peak_kb if _is_own_peak(peak_kb) else None
         return Usage(round(used.ru_utime + used.ru_stime, 6), max_rss_kb)
 
     def _wait_windows(self) -> Usage:
@@ -184,7 +181,29 @@ def _has_not_ended(process: psutil.Process) -> bool:
     return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
-def _own_peak_kb() -> int:
+_known_peak_kb = 0
+
+
+def _is_own_peak(peak_kb: int) -> bool:
+    """Tell whether so large a size was the child's own.
+
+    Between fork and exec a child counts as large as its parent, so only more than that is.
+    """
+    global _known_peak_kb  # noqa: PLW0603 - it only grows, and is asked for only when it may have
+    if peak_kb > _known_peak_kb:
+        _known_peak_kb = _peak_kb()
+    return peak_kb > _known_peak_kb
+
+
+def _peak_kb() -> int:
+    """The largest size that this process has had, in KiB.
+
+    On Linux from proc(5): what getrusage says has the size of *our* parent in it.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):
+            status = Path("/proc/self/status").read_bytes()
+            return int(status.partition(b"VmHWM:")[2].split(maxsplit=1)[0])
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -88,6 +88,23 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def sync_name(path: str) -> None:
+    """Put a folder's own name on the disk.
+
+    Nothing happens where the one above may not be opened for that: who may not list it has hardly
+    made something in it.
+    """
+    with contextlib.suppress(PermissionError):
+        sync_folder(os.path.dirname(path))
+
+
+def sync_names(path: str) -> None:
+    """Put a folder's own name on the disk, and those of all folders above it."""
+    while path != os.path.dirname(path):
+        sync_name(path)
+        path = os.path.dirname(path)
+
+
 class FolderSync:
     """Syncs one folder for many files made in it, with no more syncs than needed.
 
@@ -256,9 +273,12 @@ def open_read(path: str) -> int:
         if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or os.path.isdir(path):
             raise NotAFileError(errno.EINVAL, "is not a regular file", path) from None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotAFileError(errno.EINVAL, "is not a regular file", path)
+    except OSError:
         os.close(descriptor)
-        raise NotAFileError(errno.EINVAL, "is not a regular file", path)
+        raise
     return descriptor
 
 
@@ -357,18 +377,20 @@ def names(path: str) -> list[str]:
 
 def is_file(path: str) -> bool:
     """Tell whether a regular file, and no link to one, stands there."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+    return stat.S_ISREG(_mode(path))
 
 
 def is_folder(path: str) -> bool:
     """Tell whether a folder, and no link to one, stands there."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: str) -> int:
+    """What stands there, as `stat` tells it; 0: nothing. What cannot be seen is not nothing."""
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def exists(path: str) -> bool:

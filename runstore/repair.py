@@ -41,14 +41,15 @@ def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairRepor
     refuse_live(inventory)
     was_sealed = inventory.was_sealed
     mender = Mender(store, folder, dry_run=dry_run)
+    # First: what has the name of the folder of attempts must not be in its way.
+    for name in inventory.strays:
+        mender.set_aside(f"{folder}/{name}")
     if take_apart(mender, inventory):
         inventory = take_inventory(folder, run_id)
     repair = _RunRepair(mender, inventory)
     repair.mend_run_files(was_begun=was_sealed)
     # What the run's own files say may be different now.
     repair.inventory = take_inventory(folder, run_id) if not dry_run else inventory
-    # First: what has the name of the folder of attempts must not be in its way.
-    repair.set_aside_strays()
     repair.mend_attempts()
     if not dry_run and not repair.inventory.parts.seals:
         files.remove_empty_folder(f"{folder}/{layout.SEALED}")
@@ -113,11 +114,6 @@ class _RunRepair:
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := self.inventory.attempt_part(key), witness):
                 self._mender.mend(path, part, witness)
-
-    def set_aside_strays(self) -> None:
-        """Rename what belongs to nothing, so that it is evidence and no longer a question."""
-        for name in self.inventory.strays:
-            self._mender.set_aside(f"{self._folder}/{name}")
 
     def _attempt_path(self, key: AttemptKey) -> str:
         return f"{self._folder}/{layout.attempt_file(*key)}"

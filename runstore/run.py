@@ -228,9 +228,10 @@ class Run:
             self._segment.append("planned", {"jobs": chunk})
         if self.durability == "disk":
             self._segment.sync()
-            # The store's own folder too: who made it may not have come to that, or had no need to.
+            # The store itself too: who made it may not have come to that, or had no need to.
             for folder in (self.path, f"{store}/{layout.RUNS}", store):
                 files.sync_folder(folder)
+            files.sync_name(files.resolved(store))
 
     @property
     def guard_descriptor(self) -> int | None:

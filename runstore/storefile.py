@@ -29,7 +29,10 @@ def create_store(store: str, *, sync: bool) -> None:
     """
     if check_store(store):
         return
-    files.make_folders(f"{store}/{layout.RUNS}", sync=sync)
+    files.make_folders(f"{store}/{layout.RUNS}", sync=False)
+    if sync:
+        # All of them: those that are there may be of one who did not come to that.
+        files.sync_names(f"{files.resolved(store)}/{layout.RUNS}")
     files.publish(f"{store}/{layout.IGNORE_FILE}", b"*\n", sync=sync)
     files.publish(f"{store}/{layout.STORE_FILE}", _LINE, sync=sync)
 

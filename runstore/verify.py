@@ -103,15 +103,6 @@ class Report:
         """The report as plain values, for programs."""
         return {"ok": self.ok, **asdict(self)}
 
-    def take(self, other: Report) -> None:
-        """Add what another report has read and found."""
-        self.runs += other.runs
-        self.segments += other.segments
-        self.records += other.records
-        self.bytes += other.bytes
-        self.errors += other.errors
-        self.notes += other.notes
-
     def add(self, code: str, path: str, line: int, offset: int, detail: str) -> None:
         """Add a finding where its code belongs."""
         findings = self.errors if code in ERROR_CODES else self.notes
@@ -150,7 +141,7 @@ def verify(
         if on_run is not None:
             on_run(run_id)
         try:
-            report.take(_verify_run(store, run_id, receipt, strict=strict))
+            _add_up(report, _verify_run(store, run_id, receipt, strict=strict))
         except RunNotFoundError:
             if not is_all:
                 raise
@@ -159,14 +150,22 @@ def verify(
 
 def _verify_run(store: str, run_id: str, receipt: str | None, *, strict: bool) -> Report:
     report = Report(store, runs=1)
-    folder = folder_of_run(store, run_id)
+    folder_of_run(store, run_id)
     try:
         _RunCheck(report, run_id, strict=strict).check(receipt)
     finally:
         # What is missing from a run that is being pruned is nothing that was found.
-        if not files.is_folder(folder):
-            raise RunNotFoundError(run_id, store)
+        folder_of_run(store, run_id)
     return report
+
+
+def _add_up(report: Report, other: Report) -> None:
+    report.runs += other.runs
+    report.segments += other.segments
+    report.records += other.records
+    report.bytes += other.bytes
+    report.errors += other.errors
+    report.notes += other.notes
 
 
 def _verify_store_file(report: Report) -> None:

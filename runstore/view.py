@@ -119,6 +119,14 @@ def read_run(store: str, run_id: str) -> RunView:
         RunNotFoundError: The store has none of this id.
     """
     folder = folder_of_run(store, run_id)
+    try:
+        return _view(folder, run_id)
+    finally:
+        # It may have been pruned meanwhile, and was read in part then.
+        folder_of_run(store, run_id)
+
+
+def _view(folder: str, run_id: str) -> RunView:
     inventory, state, alive = _read_state(folder, run_id)
     if alive is False and not inventory.ended:
         # It may have ended between the reading and the look at its process; now it is final.

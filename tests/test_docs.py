@@ -11,12 +11,13 @@ from pathlib import Path
 import click
 import pytest
 
-from runstore import ERROR_CODES, NOTE_CODES
+from runstore import ERROR_CODES, NOTE_CODES, RunStore
 from runstore.merge import JOB_STATUSES, RUN_STATUSES
 from tests.docs import program
 from tests.docs.console import Project, needs_shell
 from tests.docs.markdown import Page, codes
 from tests.docs.program import ROOT
+from tests.runstore.samples import ELSEWHERE, abandon
 from tests.test_layers import LAYERS
 
 CLI = Page(ROOT / "docs" / "cli.md")
@@ -154,14 +155,21 @@ OBJECTS = {
     "Jobs as JSON": [f"jobs show {job} --json" for job in ("shell", "program", "function")],
     "Runs as JSON": ["runs list --json"],
     "A report as JSON": ["runstore verify --json"],
+    "A compaction as JSON": ["runstore compact --json"],
+    "A repair as JSON": ["runstore repair --json"],
+    "A pruning as JSON": ["runstore prune --keep 1 --dry-run --json"],
+    "Statistics as JSON": ["runstore stats --json"],
 }
 # What stands below these is the user's.
-OPEN_KEYS = ("env", "with")
+OPEN_KEYS = ("env", "statuses", "with")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has run once, and whose store has an error and a note."""
+    """A project that has run once, and whose store has errors and notes.
+
+    A run has ended and is damaged, and so is one that may still be at work on another host.
+    """
     project = Project(tmp_path_factory.mktemp("project"))
     for name, text in PROJECT.items():
         (project.folder / name).write_text(text, encoding="utf-8")
@@ -169,6 +177,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     runs = project.folder / ".lorchestra" / "runs"
     (runs / "no-run").mkdir()
     (runs / "00000000-0000-7000-8000-000000000000").mkdir()
+    store = RunStore(runs.parent, "os")
+    with store.create_run("ended", ["a"]) as run, run.job("a"):
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runstore.run.this_process", lambda: ELSEWHERE)
+        elsewhere = store.create_run("elsewhere", ["a"])
+        abandon(elsewhere.job("a"))
+        abandon(elsewhere)
+    for path in (run.path, elsewhere.path):
+        Path(path, "jobs", "a.a1.jsonl").write_bytes(b"damaged\n")
     return project
 
 

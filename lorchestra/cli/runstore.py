@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lorchestra.cli import compact, prune, repair, stats
+from lorchestra.cli.counter import Counter
 from lorchestra.cli.options import (
     LAST,
     json_option,
@@ -71,12 +69,9 @@ def verify(
         raise click.UsageError("--receipt is of one run: name it")
     run_store = open_store(store)
     run_ids = [run_id_of(run_store, run) for run in runs] or None
-    report = run_store.verify(
-        run_ids,
-        receipt=receipt,
-        strict=strict,
-        on_run=_progress(len(run_ids or run_store.run_ids())),
-    )
+    with Counter() as counter:
+        begin = counter.counting("verifying run", len(run_ids or run_store.run_ids()))
+        report = run_store.verify(run_ids, receipt=receipt, strict=strict, on_run=begin)
     if as_json:
         show_json(report.as_dict())
     else:
@@ -102,24 +97,6 @@ def cat(run: str, store: Path | None) -> None:
 
 for _module in (repair, compact, prune, stats):
     command.add_command(_module.command)
-
-
-def _progress(total: int) -> Callable[[str], None] | None:
-    """Show on a terminal how far it is, once a second."""
-    if not sys.stderr.isatty():
-        return None
-    done, shown_at = 0, time.monotonic()
-
-    def on_run(_run_id: str) -> None:
-        nonlocal done, shown_at
-        if time.monotonic() - shown_at > 1:
-            shown_at = time.monotonic()
-            click.echo(f"\rverifying run {done + 1} of {total}", nl=False, err=True)
-        done += 1
-        if done == total:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    return on_run
 
 
 def _show(report: Report) -> None:

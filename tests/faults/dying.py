@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import random
-import resource
 import select
 import shutil
 import signal
@@ -21,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from runstore import AttemptLog, Position, Run, RunStore, RunStoreError, StoreNotFoundError, files
 
@@ -110,6 +109,10 @@ class Child:
             do(lambda text: void(os.write(writer, f"{text}\n".encode())))
             os._exit(0)
         os.close(writer)
+
+    def wait_for_word(self) -> None:
+        """Wait until it has said something."""
+        select.select([self._reader], [], [], PATIENCE_S)
 
     def kill(self) -> None:
         """Kill it, wherever it is."""
@@ -200,6 +203,8 @@ def killed(folder: str, cycles: str, seed: str) -> Counter[str]:
         store = RunStore(path, chance.choice(("disk", "os", "os", "os")))
         random.seed(chance.random())
         child = Child(partial(work_for_ever, store, threads=chance.random() < 0.3))
+        if chance.random() < 0.7:  # else it may die before it has begun a run
+            child.wait_for_word()
         time.sleep(chance.uniform(0, 0.006))
         child.kill()
         examine(path, child.said(), known, found)
@@ -261,20 +266,23 @@ def limited(folder: str, first: str, step: str) -> Counter[str]:
 
 def work_below(path: str, size: int, say: Say) -> None:
     """Write a run with no file larger than a size: the kernel cuts the write that would make it."""
+    import resource  # not on Windows
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     random.seed(0)
     work(RunStore(path, "os"), say, records=4)
 
 
-def filled(folder: str, free_bytes: str) -> Counter[str]:
-    """Let children write to a small disk with every so many bytes free, and afterwards once more.
+def filled(folder: str, pages: str, step: str) -> Counter[str]:
+    """Let children write to a small disk with ever less space, and afterwards once more.
 
     Args:
         folder: Where the disk is, empty.
-        free_bytes: How much space to leave at most; each time a page less.
+        pages: How many pages to leave free at first.
+        step: How many less each time.
     """
     found: Counter[str] = Counter()
-    for free in range(int(free_bytes), -1, -4096):
+    for free in range(4096 * int(pages), -1, -4096 * int(step)):
         path, filler = f"{folder}/store", f"{folder}/filler"
         fill(filler, os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize - free)
         known: set[str] = set()
@@ -361,13 +369,13 @@ def alive(path: str, seconds: str) -> Counter[str]:
     return found
 
 
-def once(path: str) -> Counter[str]:
+def once(path: str) -> NoReturn:
     """Write a run, then print what was acknowledged, with a call that writes nothing else here."""
     said: list[str] = []
     random.seed(0)
     work(RunStore(path, "disk"), said.append, records=2)
     os.pwrite(1, "\n".join(said).encode(), 0)
-    return Counter()
+    os._exit(0)
 
 
 def fill(path: str, size: int) -> None:
@@ -378,6 +386,6 @@ def fill(path: str, size: int) -> None:
 
 
 if __name__ == "__main__":
-    commands = (killed, cut, limited, filled, forked, alive)
+    commands = (killed, cut, limited, filled, forked, alive, once)
     command = {command.__name__: command for command in commands}[sys.argv[1]]
     print(json.dumps(command(*sys.argv[2:])))

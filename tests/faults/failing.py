@@ -1,34 +1,33 @@
-"""A file system in memory of which one operation fails, once or ever after, in any way there is."""
+"""A file system in memory of which one operation fails, once or ever after."""
 
 from __future__ import annotations
 
-import os
-import posixpath
-from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from tests.faults.memory import MemoryOs
+from runstore.layout import RUNS
+from tests.faults.memory import MemoryOs, Tree, holding
 
-# What writes, and what only reads: the kinds of operations that can fail.
 WRITING = frozenset({"open", "write", "fdatasync", "fsync", "close", "mkdir", "rename", "unlink"})
 READING = frozenset({"open", "read", "close", "listdir", "lstat", "fstat"})
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an operation fails.
+    """Which operation fails, and how.
 
     Attributes:
-        number: Which one of them, from 1.
-        error: Its `errno`; 0: it is a write that is cut short.
+        number: Which one, from 1, of those of these kinds.
+        kinds: The kinds of operations that count.
+        error: The `errno` that it fails with; None: it is a write, and is cut short.
         for_ever: Whether all later ones of its kind fail too.
-        kept: How much of a write that is cut short is written: of its bytes from 0.0 to 1.0, but
-            never all.
+        kept: How much is written of a write that is cut short: all but one byte at the most.
     """
 
     number: int
-    error: int
+    kinds: frozenset[str]
+    error: int | None
     for_ever: bool = False
     kept: float = 0.5
 
@@ -37,16 +36,115 @@ class FailingOs(MemoryOs):
     """What `runstore.files` needs of the module `os`, with one failure.
 
     Attributes:
-        steps: How many operations there were of the kinds that can fail.
-        tried_again: What must not be: writes and syncs of a file, or syncs of a folder, after one
-            of the same has failed.
+        failure: The failure; None: nothing fails any more.
+        steps: How many operations there were of its kinds.
+        tried_again: What must not be: a file written or synced again, or a folder synced again,
+            after that has failed. Of folders those of one run.
     """
 
-    def __init__(self, failure: Failure | None = None, kinds: frozenset[str] = WRITING) -> None:
+    def __init__(self, failure: Failure) -> None:
         super().__init__()
-        self.failure = failure
+        self.failure: Failure | None = failure
         self.steps = 0
         self.tried_again: list[str] = []
-        self._kinds = kinds
-        self._failed_kind = ""
-        self._spoilt: set[tuple[str, Any]] = set()
+        self._failed_kind: str | None = None
+        self._spoilt: set[int | str] = set()
+
+    def take(self, tree: Tree) -> None:
+        """Hold these files and folders."""
+        held = holding(tree)
+        self.entries, self.contents, self._next = held.entries, held.contents, held._next
+
+    @property
+    def descriptors(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def _fails(self, kind: str) -> bool:
+        failure = self.failure
+        if failure is None or kind not in failure.kinds:
+            return False
+        self.steps += 1
+        if self.steps == failure.number:
+            self._failed_kind = kind
+            return True
+        return failure.for_ever and kind == self._failed_kind
+
+    def _pass(self, kind: str) -> None:
+        """Raise when an operation of this kind is to fail now."""
+        if self._fails(kind):
+            assert self.failure is not None
+            raise OSError(self.failure.error, "injected")
+
+    def _pass_once(self, kind: str, target: int | str) -> None:
+        """The same, for what must not be tried again."""
+        if target in self._spoilt:
+            self.tried_again.append(f"{kind} of {target}")
+        try:
+            self._pass(kind)
+        except OSError:
+            self._spoilt.add(target)
+            raise
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int:
+        self._pass("open")
+        return super().open(path, flags, mode)
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)  # as Linux does, whatever it says
+        self._pass("close")
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        failure, inode = self.failure, self._open[descriptor].inode
+        if failure is None or failure.error is not None:
+            self._pass_once("write", inode)
+        elif self._fails("write"):
+            self._spoilt.add(inode)
+            data = data[: min(len(data) - 1, int(len(data) * failure.kept))]
+        elif inode in self._spoilt:
+            self.tried_again.append(f"write of {inode}")
+        return super().write(descriptor, data)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        self._pass("read")
+        return super().read(descriptor, size)
+
+    def fdatasync(self, descriptor: int) -> None:
+        self._pass_once("fdatasync", self._open[descriptor].inode)
+        super().fdatasync(descriptor)
+
+    def fsync(self, descriptor: int) -> None:
+        folder = self._open[descriptor].listing or ""
+        if f"/{RUNS}/" in folder:
+            self._pass_once("fsync", folder)
+        else:  # each run syncs the folders above its own for itself
+            self._pass("fsync")
+        super().fsync(descriptor)
+
+    def mkdir(self, path: str, mode: int = 0) -> None:
+        self._pass("mkdir")
+        super().mkdir(path, mode)
+
+    def rename(self, source: str, target: str) -> None:
+        self._pass("rename")
+        super().rename(source, target)
+
+    replace = rename
+
+    def unlink(self, path: str) -> None:
+        self._pass("unlink")
+        super().unlink(path)
+
+    def listdir(self, path: str) -> list[str]:
+        self._pass("listdir")
+        return super().listdir(path)
+
+    def lstat(self, path: str) -> SimpleNamespace:
+        self._pass("lstat")
+        return super().lstat(path)
+
+    stat: Any = lstat
+
+    def fstat(self, descriptor: int) -> SimpleNamespace:
+        self._pass("fstat")
+        return super().fstat(descriptor)

@@ -18,7 +18,7 @@ from runstore.layout import STORE_FILE
 from tests.faults.damage import damage, with_other_bytes
 from tests.faults.harness import Result, Scale
 from tests.faults.memory import Tree, holding, mounted
-from tests.faults.sharing import shared_out
+from tests.faults.sharing import counted, shared_out
 from tests.faults.stores import OTHER_RUN_ID, STORE, Files, Sample, Verdict, finished_run, open_run
 
 TITLE = "stores with random faults never crash or hang a reader, and give no changed record"
@@ -39,8 +39,7 @@ def share(part: int, parts: int, scale: Scale) -> Result:
     for number in range(part, scale.count(1_000_000, 800), parts):
         with patience(number):
             found.update(examined(number, is_repaired=number // parts % REPAIR_EVERY == 0))
-    marks = {mark: found.pop(mark, 0) for mark in ("lost", "undetected", "false_alarms")}
-    return Result(dict(found), **marks)
+    return counted(found)
 
 
 def examined(number: int, *, is_repaired: bool) -> Counter[str]:

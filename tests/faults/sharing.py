@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.faults.harness import FULL, Result, Scale
 
@@ -48,24 +49,33 @@ def main(module: str, part: int, parts: int) -> None:
 
 def total(results: Iterable[Result]) -> Result:
     """Add results up."""
-    figures: Counter[str] = Counter()
+    figures: dict[str, Any] = {}
     lost = undetected = false_alarms = 0
     for result in results:
         for name, value in result.figures.items():
-            assert isinstance(value, int)
-            figures[name] += value
+            is_count = isinstance(value, int)
+            figures[name] = figures.get(name, 0) + value if is_count else value
         lost += result.lost
         undetected += result.undetected
         false_alarms += result.false_alarms
-    return Result(dict(figures), lost, undetected, false_alarms)
+    return Result(figures, lost, undetected, false_alarms)
 
 
 def dying(name: str, arguments: Iterable[Sequence[object]]) -> Result:
     """Start a command of `dying.py` with each of these arguments, all at once, and add up."""
-    commands = [[sys.executable, str(DYING), name, *map(str, each)] for each in arguments]
+    return result_of([sys.executable, str(DYING), name, *map(str, each)] for each in arguments)
+
+
+def result_of(commands: Iterable[Sequence[str]]) -> Result:
+    """Run programs at the same time that each print what they counted, and add that up."""
     found: Counter[str] = Counter()
     for text in outputs_of(commands):
         found.update(json.loads(text))
+    return counted(found)
+
+
+def counted(found: Counter[str]) -> Result:
+    """What was counted, as a result."""
     marks = {mark: found.pop(mark, 0) for mark in ("lost", "undetected", "false_alarms")}
     return Result(dict(found), **marks)
 

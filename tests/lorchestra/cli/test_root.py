@@ -199,6 +199,9 @@ def test_every_error_of_the_store_has_a_code(
         runstore.CorruptSegmentError("s", 1, "r"): 3,
         runstore.SegmentPoisonedError("s", "r"): 3,
         runstore.GuardTimeoutError("s", 0.0, {}): 75,
+        runstore.RunIsAliveError("r", "h", 1): 75,
+        runstore.RunDamagedError("r", "f"): 3,
+        runstore.RunNotEndedError("r"): 3,
         runstore.GuardUnavailableError("filelock"): 3,
     }
     for error, code in codes.items():

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lorchestra.cli import counter
 from lorchestra.cli import runstore as commands
 from runstore import ERROR_CODES, Report, RunStore
 from tests.lorchestra.cli.commands import Project
@@ -184,14 +185,14 @@ def test_how_far_it_is_is_shown_on_a_terminal_once_a_second(
     ran: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([0.0, 0.5, *[float(n) for n in range(2, 20)]])
-    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(counter, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     done = ran("runstore", "verify")
     assert done.code == 0
     shown = done.err.split("\r")
     assert shown[0] == ""
-    assert "verifying run 1 of 3" not in shown
-    assert "verifying run 2 of 3" in shown
+    assert "verifying run 1 of 3\x1b[K" not in shown
+    assert "verifying run 2 of 3\x1b[K" in shown
     assert shown[-1] == "\x1b[K"
     assert b"verifying" not in done.stdout
 
