@@ -107,6 +107,7 @@ class _Salvage:
         self.seal = Seal(path, is_exact=False)
         self._entries = _entries(found)
         self._headers = _headers(found)
+        self._count = max((each.mark.parts for each in found), default=0)
         self.seal.entries = {entry.path: entry for entry in self._entries.values()}
         self._headless = [
             entry for number, entry in self._entries.items() if number not in self._headers
@@ -128,14 +129,14 @@ class _Salvage:
             owner = each.mark.entry
             if self._headers.get(number) is not each or owner is None:
                 self._leave(each.end, each.next)
-            elif after is not None and after.place == self._place_after(number, found):
+            elif after is not None and after.place == self._place_after(number):
                 self._give(owner, each.end, each.next)
             else:
                 self._divide(owner, each.end, each.next)
 
-    def _place_after(self, number: int, found: list[_Found]) -> tuple[int, int]:
+    def _place_after(self, number: int) -> tuple[int, int]:
         """The place of the line that comes after a part: the next header, or the index."""
-        if any(each.mark.parts == number for each in found):
+        if number == self._count:
             return _ORDER.index(INDEX), 1
         return _ORDER.index(PART), number + 1
 
@@ -196,13 +197,15 @@ class _Salvage:
     def _check_order(self, found: list[_Found]) -> None:
         """Find own lines that stand there twice, or before one that comes first."""
         seen: set[tuple[int, int]] = set()
+        highest = (0, 0)
         for each in found:
             flaw = (each.begin.lines + 1, each.begin.offset)
             if each.place in seen:
                 self.seal.flaws.append(Flaw("duplicate", *flaw, "stands there twice"))
-            elif seen and each.place < max(seen):
+            elif each.place < highest:
                 self.seal.flaws.append(Flaw("chain", *flaw, "stands after what comes later"))
             seen.add(each.place)
+            highest = max(highest, each.place)
 
     def _check_end(self, found: list[_Found], end: _Cut) -> None:
         if not any(each.mark.kind == SEALED for each in found):
@@ -210,7 +213,7 @@ class _Salvage:
             self.seal.flaws.append(Flaw("truncated", end.lines + 1, end.offset, detail))
 
     def _check_parts(self, end: _Cut) -> None:
-        for path in self.seal.entries.keys() - self.seal.parts.keys():
+        for path in sorted(self.seal.entries.keys() - self.seal.parts.keys()):
             detail = f"{path} was sealed here and is gone"
             self.seal.flaws.append(Flaw("missing-file", end.lines, end.offset, detail))
 

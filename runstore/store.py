@@ -160,7 +160,8 @@ class RunStore:
             OSError: A file cannot be read or written.
 
         Beside every file that is replaced stays the original, as `<file>.damaged`. Exactly the
-        damaged records are lost; `lost` records say which. A second time it changes nothing.
+        damaged records are lost; `lost` records say which. A damaged sealed file is taken apart:
+        what it holds stands in files of its own again. A second time it changes nothing.
         """
         return repair_run(self.path, run_id, dry_run=dry_run)
 

@@ -15,7 +15,7 @@ from lorchestra.errors import EXIT_STORE
 from lorchestra.report.text import counted, printable
 
 if TYPE_CHECKING:
-    from runstore import Finding, Mended, RunStore
+    from runstore import Finding, Mended, RepairReport, RunStore
 
 
 @click.command("repair", short_help="Mend what is damaged, and keep what was found.")
@@ -89,7 +89,7 @@ class _Mending:
     def _mend(self, run_id: str) -> None:
         self._take(self._store.repair(run_id, dry_run=self._dry_run))
 
-    def _take(self, report: Any) -> None:
+    def _take(self, report: RepairReport) -> None:
         self._mended += report.mended
         self._left |= report.left
 

@@ -112,6 +112,16 @@ def test_the_example_has_the_bytes_that_a_writer_writes(
         assert record.encode(n, prev, event, fields)[0] == line.encode()
 
 
+def test_the_example_is_compacted_to_the_lines_shown(example: RunStore) -> None:
+    example.compact(RUN_ID)
+    sealed = Path(example.path, "runs", RUN_ID, "sealed.jsonl").read_text(encoding="utf-8")
+    own = [line for line in sealed.splitlines() if not line.startswith('{"n":')]
+    block = [line.strip() for line in PAGE.section("Sealed runs").prose if line.startswith("    ")]
+    assert [line for line in block if line.startswith("{")] == own
+    for line in own:
+        assert f"{crc32(line[:-18].encode()):08x}" == json.loads(line)["crc"]
+
+
 def test_a_store_is_made_with_the_line_shown(tmp_path: Path) -> None:
     with RunStore(tmp_path, durability="os").create_run("nightly"):
         assert (tmp_path / "store.json").read_bytes() == STORE_LINE.encode()
@@ -273,6 +283,17 @@ def test_the_reader_reads_a_run_as_runstore_does(
     assert in_files(read) == in_files(told)
     assert list(read[1]) == list(told[1]) == ["ingest", "Konto/Ä", "report", "never", "unplanned"]
     assert [fields["at"] for fields in read[2]] == [fields["at"] for fields in told[2]]
+
+
+def test_the_reader_reads_a_sealed_run_as_before(
+    real: tuple[RunStore, str], read_run: Callable[[Path], Reading]
+) -> None:
+    store, run_id = real
+    folder = Path(store.path, "runs", run_id)
+    before = read_run(folder)
+    store.compact(run_id)
+    assert [path.name for path in folder.rglob("*.jsonl")] == ["sealed.jsonl"]
+    assert read_run(folder) == before
 
 
 def test_the_reader_reads_a_run_at_work_as_runstore_does(

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -97,18 +98,30 @@ def side_by_side(calls: Sequence[Callable[[], object]]) -> None:
 
 
 class Child:
-    """A forked process that says what was acknowledged to it."""
+    """A forked process that says what was acknowledged to it.
+
+    Attributes:
+        is_killed: Whether it was killed, once it has ended.
+    """
 
     def __init__(self, do: Callable[[Say], None]) -> None:
         """Fork it, and let it do its work."""
+        self.is_killed = False
         self._reader, writer = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._reader)
+            self._do(do, writer)
+        os.close(writer)
+
+    def _do(self, do: Callable[[Say], None], writer: int) -> NoReturn:
+        try:
             # Shorter than the pipe's buffer: it is there as a whole or not at all.
             do(lambda text: void(os.write(writer, f"{text}\n".encode())))
-            os._exit(0)
-        os.close(writer)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
 
     def wait_for_word(self) -> None:
         """Wait until it has said something."""
@@ -123,6 +136,7 @@ class Child:
 
         Raises:
             TimeoutError: It hangs; it is killed then.
+            AssertionError: It failed; why stands on the standard error.
         """
         until = time.monotonic() + PATIENCE_S
         data = b""
@@ -136,9 +150,11 @@ class Child:
                 break
             data += more
         os.close(self._reader)
-        self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         if hangs:
             raise TimeoutError(f"process {self._pid} hangs")
+        self.is_killed = status == -signal.SIGKILL
+        assert self.is_killed or status == 0, f"process {self._pid} failed"
         return data.decode().splitlines()
 
 
@@ -208,7 +224,7 @@ def killed(folder: str, cycles: str, seed: str) -> Counter[str]:
         time.sleep(chance.uniform(0, 0.006))
         child.kill()
         examine(path, child.said(), known, found)
-        found["kills"] += child.status == -signal.SIGKILL
+        found["kills"] += child.is_killed
     return found
 
 
@@ -226,9 +242,9 @@ def cut(folder: str, first: str, step: str) -> Counter[str]:
         child = Child(partial(work_until, path, size))
         examine(path, child.said(), set(), found)
         shutil.rmtree(path, ignore_errors=True)
-        if child.status == 0:
+        if not child.is_killed:
             return found
-        found["kills"] += child.status == -signal.SIGKILL
+        found["kills"] += 1
     return found
 
 

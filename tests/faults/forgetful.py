@@ -3,7 +3,7 @@
 What is written to a file is on its disk after the file's fsync, a name after that of the folder
 that has it, and not a moment earlier: the least that POSIX promises. Real file systems keep more.
 
-python -m tests.faults.forgetful FOLDER mounts it; `Power` cuts its power and restores it.
+`mounted` mounts it, in a process of its own; `Power` cuts its power and restores it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tests.faults.machine import unmount
+from tests.faults.machine import to_start, unmount
 
 CUT_AFTER, RESTORE, FORMAT = "user.cut_after", "user.restore", "user.format"
 START_S = 30.0
@@ -204,7 +204,7 @@ class Power:
 def mounted(folder: Path) -> Iterator[Power]:
     """Mount the file system at a folder while the context lasts; for what runs apart."""
     folder.mkdir()
-    server = subprocess.Popen([sys.executable, "-m", __name__, str(folder)])
+    server = subprocess.Popen([*to_start("tests.faults.forgetful"), str(folder)])
     until = time.monotonic() + START_S
     try:
         while not folder.is_mount():

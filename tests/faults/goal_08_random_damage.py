@@ -19,7 +19,16 @@ from tests.faults.damage import damage, with_other_bytes
 from tests.faults.harness import Result, Scale
 from tests.faults.memory import Tree, holding, mounted
 from tests.faults.sharing import counted, shared_out
-from tests.faults.stores import OTHER_RUN_ID, STORE, Files, Sample, Verdict, finished_run, open_run
+from tests.faults.stores import (
+    OTHER_RUN_ID,
+    STORE,
+    CompactedSample,
+    Files,
+    Sample,
+    Verdict,
+    finished_run,
+    open_run,
+)
 
 TITLE = "stores with random faults never crash or hang a reader, and give no changed record"
 
@@ -45,7 +54,7 @@ def share(part: int, parts: int, scale: Scale) -> Result:
 def examined(number: int, *, is_repaired: bool) -> Counter[str]:
     """Make the store of a number, and read it; count what is found."""
     chance = Random(number)
-    sample = samples()[number % 2]
+    sample = samples()[number % len(samples())]
     files = damage(sample, other_run(), chance)
     verdict = read(sample, with_damaged_store_file(sample.store_of(files), chance))
     if verdict is None:
@@ -99,11 +108,9 @@ def with_damaged_store_file(tree: Tree, chance: Random) -> Tree:
 
 @cache
 def samples() -> list[Sample]:
-    """A run that ended, and one that was left open."""
-    return [
-        finished_run({"ingest": 2, "report": 1}, 1),
-        open_run({"ingest": True, "report": False}, 1),
-    ]
+    """A run that ended, the same compacted, and one that was left open."""
+    ended = finished_run({"ingest": 2, "report": 1}, 1)
+    return [ended, CompactedSample(ended), open_run({"ingest": True, "report": False}, 1)]
 
 
 @cache

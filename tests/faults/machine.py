@@ -34,6 +34,12 @@ PACKAGES = {
     "mount.ntfs-3g": "ntfs-3g",
     "unshare": "util-linux",
 }
+# Last in the path: the store that is tested is the one that is installed.
+START = f"""
+import runpy, sys
+sys.path.append({str(ROOT)!r})
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
@@ -47,15 +53,16 @@ class FileSystem:
 
     Attributes:
         name: What it is called.
-        programs: What makes it, with its options, and what else it needs.
-        size_mb: How large a file it needs, in MiB; most of it is a hole.
+        programs: What makes it, with its options, and what else it needs; none for one that is
+            made by mounting it.
+        smallest_mb: How large a file it needs, in MiB; most of that is a hole.
         mount_type: What `mount -t` calls it.
-        options: For `mount -o`.
+        options: For `mount -o`; `{bytes}` stands for the size of the file.
     """
 
     name: str
     programs: tuple[tuple[str, ...], ...]
-    size_mb: int
+    smallest_mb: int
     mount_type: str
     options: str = "loop"
 
@@ -63,28 +70,49 @@ class FileSystem:
         """Which program is missing, as a sentence; None: none is."""
         return first_reason(*(missing_program(program[0]) for program in self.programs))
 
-    def make(self, image: Path) -> None:
-        """Make it in a new file."""
+    def make(self, image: Path, size_mb: int = 0) -> None:
+        """Make it in a new file.
+
+        Args:
+            image: The file.
+            size_mb: Its size, in MiB; as small as can be, if that is more.
+        """
         with image.open("xb") as file:
-            file.truncate(self.size_mb << 20)
-        command(*self.programs[0], str(image))
+            file.truncate(max(size_mb, self.smallest_mb) << 20)
+        if self.programs:
+            command(*self.programs[0], str(image))
 
     def mount(self, image: Path, folder: Path) -> None:
-        """Mount the one that is in a file.
+        """Mount the one that is in a file; for what runs apart.
 
         Raises:
             UnmountableError: The kernel does not know it, say.
         """
-        arguments = ("-t", self.mount_type, "-o", self.options, str(image), str(folder))
+        options = self.options.format(bytes=image.stat().st_size)
         try:
-            command("mount", *arguments)
+            command("mount", "-t", self.mount_type, "-o", options, str(image), str(folder))
         except subprocess.CalledProcessError as error:
             raise UnmountableError(error.stderr.strip().splitlines()[-1]) from error
 
+    @contextlib.contextmanager
+    def mounted(self, folder: Path, size_mb: int = 0) -> Iterator[Path]:
+        """Make one and mount it at a new folder while the context lasts; for what runs apart."""
+        image = folder.with_suffix(".image")
+        folder.mkdir()
+        self.make(image, size_mb)
+        self.mount(image, folder)
+        try:
+            yield folder
+        finally:
+            unmount(folder)
+            image.unlink()
 
+
+TMPFS = FileSystem("tmpfs", (), 1, "tmpfs", "size={bytes}")
 EXT4 = FileSystem("ext4", (("mkfs.ext4", "-q"),), 64, "ext4")
 XFS = FileSystem("xfs", (("mkfs.xfs", "-q"),), 320, "xfs")
-BTRFS = FileSystem("btrfs", (("mkfs.btrfs", "-q"),), 128, "btrfs")
+# Small files inline stand among the names, where there is room when the disk is full.
+BTRFS = FileSystem("btrfs", (("mkfs.btrfs", "-q"),), 128, "btrfs", "loop,max_inline=0")
 NTFS = FileSystem(
     "ntfs-3g",
     (("mkfs.ntfs", "-q", "-F"), ("mount.ntfs-3g",)),
@@ -141,7 +169,7 @@ def run_apart(module: str, *arguments: object) -> Any:
         AssertionError: It failed; the message has what it said.
     """
     done = subprocess.run(
-        [*APART, sys.executable, "-m", module, *map(str, arguments)],
+        [*APART, *to_start(module), *map(str, arguments)],
         check=False,
         cwd=ROOT,
         env={**os.environ, "PATH": SBIN},
@@ -151,6 +179,11 @@ def run_apart(module: str, *arguments: object) -> Any:
     assert done.returncode == 0, f"{module} {' '.join(map(str, arguments))}:\n{done.stderr}"
     sys.stderr.write(done.stderr)
     return json.loads(done.stdout)
+
+
+def to_start(module: str) -> list[str]:
+    """The command that runs a module of the tests, or a program that is installed."""
+    return [sys.executable, "-P", "-c", START, module]
 
 
 def command(*words: str) -> str:
@@ -169,6 +202,17 @@ def scratch() -> Iterator[Path]:
         yield Path("/mnt")
     finally:
         command("umount", "--recursive", "/mnt")
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nothing be written to a folder while the context lasts; for what runs apart."""
+    command("mount", "--bind", str(folder), str(folder))
+    try:
+        command("mount", "-o", "remount,bind,ro", str(folder))
+        yield
+    finally:
+        unmount(folder)
 
 
 def unmount(folder: Path) -> None:

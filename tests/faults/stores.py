@@ -84,6 +84,12 @@ class Sample:
         }
 
     @cached_property
+    def keys(self) -> dict[bytes, bytes]:
+        """Every record, frozen, by its line."""
+        lines = (line for name in self.content for line in self.lines(name))
+        return dict(zip(lines, self.written, strict=True))
+
+    @cached_property
     def bare(self) -> frozenset[bytes]:
         """Every record without what tells of which attempt it is."""
         return frozenset(bare(r) for data in self.content.values() for r in parsed(data))
@@ -177,8 +183,9 @@ class Sample:
         original, data = self.content[name], files.get(name, b"")
         if data is None:
             return True
-        if name not in files and files.get(RUN_FILE) != self.content[RUN_FILE] != original:
-            return False  # nobody tells of it; the run's own file is damaged
+        own_is_whole = files.get(RUN_FILE) == self.content.get(RUN_FILE)
+        if name not in files and name != RUN_FILE and not own_is_whole:
+            return False  # nobody tells of it
         if data in (original, original[:-1]):
             return False
         if self.receipt is not None or self._is_vouched(files, name):
@@ -191,6 +198,18 @@ class Sample:
         """Tell whether the run's own file still says where one of an attempt ends."""
         own, end = files.get(RUN_FILE) or b"", self.vouched.get(name, 0)
         return end > 0 and own[: end - 1] == self.content[RUN_FILE][: end - 1]
+
+
+class CompactedSample(Sample):
+    """A run that ended, in the one file that it was folded into."""
+
+    def __init__(self, sample: Sample) -> None:
+        """Compact a run."""
+        with mounted(holding(sample.tree)) as memory:
+            RunStore(STORE).compact(sample.run_id)
+            super().__init__(sample.run_id, tree_of(memory), sample.receipt)
+        # Frozen like its base, whose properties keep what they found in the same way.
+        self.__dict__.update(written=sample.written, keys=sample.keys, bare=sample.bare)
 
 
 def whole_lines(data: bytes) -> bytes:

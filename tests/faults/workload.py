@@ -18,7 +18,7 @@ PUBLISHED = ("store.json", ".gitignore")
 
 
 class Safe(NamedTuple):
-    """What a caller was told: the records of a file, up to one of them, are on the disk.
+    """What a caller was told: the records of a file, up to one of them, are safe.
 
     Attributes:
         run: The run.
@@ -58,7 +58,9 @@ def write_job(run: Run, acknowledge: Acknowledge, job_id: str) -> None:
     for status in ("failed", "succeeded"):
         with run.job(job_id) as log:
             for rows in range(3):
-                log.append("metric", rows=rows, text="é" * 40)
+                position = log.append("metric", rows=rows, text="é" * 40)
+                if run.durability == "os":
+                    acknowledge(Safe(run.id, job_id, log.attempt, position.n))
             acknowledge(Safe(run.id, job_id, log.attempt, log.end(status).n))
 
 

@@ -54,7 +54,7 @@ PIECES = [
 
 fuzz = settings(
     deadline=None,
-    max_examples=150,
+    max_examples=60,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -33,7 +33,6 @@ from tests.lorchestra.running import (
     shell,
 )
 
-
 _NAMELESS = getattr(signal, "SIGRTMIN", signal.SIGUSR1) + 1
 
 

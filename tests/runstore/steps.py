@@ -9,6 +9,7 @@ steps there were. It has one thread before it forks, which pytest has not.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ import pytest
 
 from runstore import Report, files
 from runstore.sealed import read_index, write_seal
+from tests import scale
 from tests.runstore.samples import (
     FIRST,
     RUN_FILE,
@@ -35,6 +37,7 @@ WRITES = (
     *("create", "append", "sync_file", "sync_folder", "make_folder", "replace", "place"),
     *("remove", "remove_empty_folder", "remove_folder"),
 )
+
 READS = ("names", "open_read", "read", "read_end", "seek")
 
 Stop = Callable[[], None]
@@ -289,11 +292,10 @@ def unseal(sealed: Path, name: str) -> None:
 def main(folder: Path, name: str) -> None:
     """Kill a child at each step, and check what it leaves."""
     # A killed process loses nothing that was not synced.
-    os.fsync = os.fdatasync = lambda fd: None
+    for name_of_sync in ("fsync", "fdatasync"):
+        setattr(os, name_of_sync, lambda _descriptor: None)
     scenario = SCENARIOS[name](folder)
-    step = 0
-    while True:
-        step += 1
+    for step in itertools.count(1, scale.count(1, 3)):
         scenario.again()
         child = os.fork()
         if child == 0:

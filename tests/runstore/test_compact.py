@@ -23,6 +23,7 @@ from runstore import (
     files,
 )
 from runstore.parts import Parts
+from tests import scale
 from tests.runstore.samples import (
     ELSEWHERE,
     FIRST,
@@ -456,6 +457,8 @@ def test_a_flipped_bit_in_any_byte_is_named_to_its_line_and_costs_that_record(
             number += 1
             end += len(sealed.lines[number - 1])
         is_feed = offset == end - 1
+        if offset % scale.count(1, 7) and not is_feed:
+            continue
         hit = sealed.lines[number - 1 : number + is_feed]
         sealed.damage(flipped(sealed.content, offset, offset * 5 % 8))
         sealed.check_found({number})

@@ -115,7 +115,7 @@ class TestExclusion:
         assert_free(store)
 
     def test_processes_that_compete_are_never_inside_together(self, store: RunStore) -> None:
-        processes, rounds = 8, count(1_000, 12)
+        processes, rounds = 8, count(1_000, 10)
         folder = Path(store.path).parent
         (folder / "count").touch()
         competing = [

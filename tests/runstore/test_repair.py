@@ -33,6 +33,7 @@ from tests.runstore.samples import (
     write_segment,
 )
 from tests.runstore.steps import contents, flipped, record_lines
+from tests.scale import count
 
 of_every_file = pytest.mark.parametrize("name", RUN_FILES)
 
@@ -95,6 +96,8 @@ def test_a_flipped_bit_in_any_byte_costs_the_lines_that_it_is_in(
 ) -> None:
     data = finished.content[name]
     for offset in range(len(data)):
+        if offset % count(1, 11) and data[offset] != 10:
+            continue
         finished.restore()
         finished.path(name).write_bytes(flipped(data, offset, offset * 3 % 8))
         joins_two = data[offset] == 10 and offset != len(data) - 1

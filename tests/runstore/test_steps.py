@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.runstore.steps import SCENARIOS, Stop, Stopped, contents, fail, interrupt
+from tests.scale import count
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +28,7 @@ def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 def stopped_at_each_step(folder: Path, name: str, stop: Stop, **how: Any) -> int:
     """Do it again and again, stopped one step later each time; gives how many steps there are."""
     scenario = SCENARIOS[name](folder)
-    for step in itertools.count(1):
+    for step in itertools.count(1, count(1, 3)):
         scenario.again()
         with pytest.MonkeyPatch.context() as patch:
             stopped = Stopped(patch, step, stop, **how)
