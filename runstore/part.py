@@ -63,17 +63,23 @@ def chunks(part: Part) -> Iterator[bytes]:
     yield from _chunks(descriptor, part.size_bytes)
 
 
-def checksum(part: Part) -> str:
-    """The CRC-32 of all its bytes, written as in records."""
+def checksum(part: Part) -> str | None:
+    """The CRC-32 of all its bytes, written as in records; None: it is no regular file."""
     crc = 0
-    for chunk in chunks(part):
-        crc = crc32(chunk, crc)
+    try:
+        for chunk in chunks(part):
+            crc = crc32(chunk, crc)
+    except files.NotAFileError:
+        return None
     return f"{crc:08x}"
 
 
 def is_same(part: Part, other: Part) -> bool:
-    """Tell whether two parts hold the same, byte for byte."""
-    return all(one == two for one, two in itertools.zip_longest(chunks(part), chunks(other)))
+    """Tell whether two parts hold the same, byte for byte; False, too, when one is no file."""
+    try:
+        return all(one == two for one, two in itertools.zip_longest(chunks(part), chunks(other)))
+    except files.NotAFileError:
+        return False
 
 
 def first_and_last_line(part: Part) -> tuple[bytes, bytes]:

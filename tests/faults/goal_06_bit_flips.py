@@ -60,7 +60,7 @@ def flipped(sample: Sample, kind: str, first: int, step: int) -> Result:
         for path, read in readers(sample):
             content = content_of(memory, path)
             size_bytes += len(content)
-            for bit in range(first, 8 * len(content), step):
+            for bit in bits_of(content, first, step):
                 expected = place_of(path, content, bit // 8)
                 content[bit // 8] ^= 1 << bit % 8
                 found = read()
@@ -76,6 +76,12 @@ def flipped(sample: Sample, kind: str, first: int, step: int) -> Result:
         f"bytes of {kind} files": size_bytes if first == 0 else 0,
     }
     return Result(figures, undetected=undetected, false_alarms=false_alarms)
+
+
+def bits_of(content: bytearray, first: int, step: int) -> list[int]:
+    """Every `step`th bit, and those of the last line feed, which a torn write has not."""
+    size = 8 * len(content)
+    return sorted({*range(first, size, step), *range(size - 8 + first, size, min(step, 8))})
 
 
 def content_of(memory: MemoryOs, path: str) -> bytearray:

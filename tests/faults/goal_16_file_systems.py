@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -33,8 +31,8 @@ from tests.faults.machine import (
     XFS,
     UnmountableError,
     cannot_mount,
+    on_each,
     read_only,
-    run_apart,
     scratch,
     to_start,
 )
@@ -48,7 +46,8 @@ FILE_SYSTEMS = {each.name: each for each in (TMPFS, EXT4, XFS, BTRFS, NTFS, EXFA
 TESTS = ROOT / "tests" / "runstore"
 FEW = ("durability", "run", "segment", "store", "storefile", "verify")
 ROOMY_MB = 1024
-ROOM_BYTES = 1 << 18
+# Each lets another write be the one for which there is no room, or room for a part of it.
+ROOMS = range(40_000, 90_000, 5_000)
 # What the tests ask of a file system besides files, by words in their names: owners; names that
 # differ in case; that a folder with an open file can be removed, or an open file.
 NOT_ON_EXFAT = ("owner", "is_no_run", "removed_run", "taken_away")
@@ -68,10 +67,8 @@ def run(scale: Scale) -> Result:
     """Use each file system that this machine has."""
     figures: dict[str, int | float | str] = {}
     total: Counter[str] = Counter()
-    for name, file_system in FILE_SYSTEMS.items():
-        reason = file_system.why_not()
-        tests = [] if scale.is_full else FEW
-        outcome = {"reason": reason} if reason else run_apart(__name__, name, *tests)
+    tests = [] if scale.is_full else FEW
+    for name, outcome in on_each(FILE_SYSTEMS.values(), __name__, *tests).items():
         if "reason" in outcome:
             figures[name] = f"not run: {outcome['reason']}"
         else:
@@ -102,47 +99,56 @@ def use(name: str, tests: list[str]) -> dict[str, int | str]:
 
 
 def fill_while_writing(path: Path, durability: Any, pipeline: Path) -> Counter[str]:
-    """Write runs until the file system is full, and again when there is room; gives what is left.
+    """Write runs until the file system is full, again and again; gives what is left of them.
 
     Raises:
         AssertionError: A full file system shows otherwise than it must.
     """
     told: set[Safe] = set()
+    total: Counter[str] = Counter()
     store = RunStore(path, durability)
     write_run(store, told.add)
-    with full(path.with_suffix(".filler")) as take_the_rest:
-        with pytest.raises((OSError, SegmentPoisonedError)) as caught:
-            write_runs(store, told.add)
-        assert getattr(caught.value, "errno", errno.ENOSPC) == errno.ENOSPC
-        when_full = left_in(path, told)
-        take_the_rest()
+    with Filler(path.with_suffix(".filler")) as filler:
+        for room in ROOMS:
+            filler.leave(room)
+            with pytest.raises((OSError, SegmentPoisonedError)) as caught:
+                write_runs(store, told.add)
+            assert getattr(caught.value, "errno", errno.ENOSPC) == errno.ENOSPC
+            add_what_is_left(total, path, told)
+        filler.leave(0)
         assert_refused(path, pipeline)
     write_run(store, told.add)
+    add_what_is_left(total, path, told)
+    return total
+
+
+def add_what_is_left(total: Counter[str], path: Path, told: set[Safe]) -> None:
+    """Read all of a store, and add up what is wrong with it."""
     left = left_in(path, told)
-    return Counter(asdict(left)) + Counter({**asdict(when_full), "acknowledged": 0})
+    total.update(lost=left.lost, errors=left.errors, empty=left.empty)
+    total["acknowledged"] = left.acknowledged
 
 
-@contextlib.contextmanager
-def full(filler: Path) -> Iterator[Callable[[], None]]:
-    """Leave little room on a file system while the context lasts; gives what takes that, too."""
-    take_all(filler)
-    os.truncate(filler, filler.stat().st_size - ROOM_BYTES)
-    try:
-        yield lambda: take_all(filler)
-    finally:
-        filler.unlink()
+class Filler:
+    """A file that takes the room of a file system while the context lasts."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def take_all(filler: Path) -> None:
-    """Let a file grow until there is no room for a byte more."""
-    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        for block in (1 << 24, 1 << 20, 1 << 16, 1 << 12, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, block)
-    finally:
-        os.close(descriptor)
+    def leave(self, room: int) -> None:
+        """Leave so much room, in bytes; 0: not for a byte more."""
+        with self._path.open("ab", buffering=0) as file:
+            for block in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(block)):
+                        pass
+            file.truncate(file.tell() - room)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink()
 
 
 def use_read_only(path: Path, pipeline: Path) -> None:

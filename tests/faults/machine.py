@@ -16,7 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,28 @@ def cannot_fuse() -> str | None:
     return None
 
 
+def on_each(
+    file_systems: Iterable[FileSystem], module: str, *arguments: object
+) -> dict[str, dict[str, Any]]:
+    """Run a module apart for each of several file systems, as many at once as there are processors.
+
+    Returns:
+        By the name of the file system: what the module prints, which is given the name and the
+        arguments; `{"reason": ...}` where something is missing.
+    """
+
+    def on(file_system: FileSystem) -> dict[str, Any]:
+        reason = file_system.why_not()
+        if reason is not None:
+            return {"reason": reason}
+        printed: dict[str, Any] = run_apart(module, file_system.name, *arguments)
+        return printed
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = {each.name: pool.submit(on, each) for each in file_systems}
+        return {name: future.result() for name, future in running.items()}
+
+
 def run_apart(module: str, *arguments: object) -> Any:
     """Run a module of the tests apart, as root of its own mounts, and give what it prints as JSON.
 
@@ -201,7 +224,7 @@ def scratch() -> Iterator[Path]:
     try:
         yield Path("/mnt")
     finally:
-        command("umount", "--recursive", "/mnt")
+        command("umount", "--recursive", "--lazy", "/mnt")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ SCALE = FULL if os.environ.get("RUNSTORE_FULL") else REDUCED
 @pytest.mark.parametrize("goal", list(goals()), ids=lambda goal: f"{goal.number:02}")
 def test_nothing_is_lost_missed_or_raised_for_nothing(goal: Goal) -> None:
     if goal.is_slow and not SLOW:
-        pytest.skip(f"goal {goal.number} has an environment of its own: tox -e faults")
+        pytest.skip(f"goal {goal.number} has an environment of its own: tox -e privileged")
     reason = goal.needs()
     if reason is not None:
         pytest.skip(f"goal {goal.number}: {reason}")
