@@ -47,7 +47,7 @@ TESTS = ROOT / "tests" / "runstore"
 FEW = ("durability", "run", "segment", "store", "storefile", "verify")
 ROOMY_MB = 1024
 # Each lets another write be the one for which there is no room, or room for a part of it.
-ROOMS = range(40_000, 90_000, 5_000)
+ROOMS = range(100_000, 200_000, 10_000)
 # What the tests ask of a file system besides files, by words in their names: owners; names that
 # differ in case; that a folder with an open file can be removed, or an open file.
 NOT_ON_EXFAT = ("owner", "is_no_run", "removed_run", "taken_away")

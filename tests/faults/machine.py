@@ -109,7 +109,7 @@ class FileSystem:
             image.unlink()
 
 
-TMPFS = FileSystem("tmpfs", (), 1, "tmpfs", "size={bytes}")
+TMPFS = FileSystem("tmpfs", (), 4, "tmpfs", "size={bytes}")
 EXT4 = FileSystem("ext4", (("mkfs.ext4", "-q"),), 64, "ext4")
 XFS = FileSystem("xfs", (("mkfs.xfs", "-q"),), 320, "xfs")
 # Small files inline stand among the names, where there is room when the disk is full.
@@ -157,7 +157,7 @@ def cannot_fuse() -> str | None:
     if not os.path.exists("/dev/fuse"):
         return "the kernel offers no /dev/fuse"
     if importlib.util.find_spec("mfusepy") is None:
-        return "mfusepy is not installed (`tox -e faults` has it)"
+        return "mfusepy is not installed (`tox -e privileged` has it)"
     if not (ctypes.util.find_library("fuse3") or ctypes.util.find_library("fuse")):
         return "libfuse is missing (Debian package libfuse3-3)"
     return None

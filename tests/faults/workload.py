@@ -58,7 +58,7 @@ def write_job(run: Run, acknowledge: Acknowledge, job_id: str) -> None:
     for status in ("failed", "succeeded"):
         with run.job(job_id) as log:
             for rows in range(3):
-                position = log.append("metric", rows=rows, text="é" * 40**rows)
+                position = log.append("metric", rows=rows, text="é" * 100**rows)
                 if run.durability == "os":
                     acknowledge(Safe(run.id, job_id, log.attempt, position.n))
             acknowledge(Safe(run.id, job_id, log.attempt, log.end(status).n))
