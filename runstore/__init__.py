@@ -11,7 +11,6 @@
 Threads and processes need no lock, because nothing is shared: no two write to one file.
 """
 
-from runstore.compact import Compacted
 from runstore.errors import (
     CorruptSegmentError,
     GuardTimeoutError,
@@ -27,15 +26,16 @@ from runstore.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from runstore.lines.record import Position
 from runstore.liveness import Owner, start_token
-from runstore.mending import Mended, RepairReport
-from runstore.merge import Attempt, Job
-from runstore.record import Position
-from runstore.run import AttemptLog, Durability, Run
-from runstore.stats import PipelineStats, RunSize, StoreStats
+from runstore.mending.mender import Mended, RepairReport
+from runstore.reading.merge import Attempt, Job
+from runstore.reading.view import RunSummary, RunView
 from runstore.store import RunStore
+from runstore.upkeep.compact import Compacted
+from runstore.upkeep.stats import PipelineStats, RunSize, StoreStats
 from runstore.verify import ERROR_CODES, NOTE_CODES, Finding, Report
-from runstore.view import RunSummary, RunView
+from runstore.writing.run import AttemptLog, Durability, Run
 
 __all__ = [
     "ERROR_CODES",

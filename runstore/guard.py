@@ -24,8 +24,8 @@ import orjson
 
 from runstore import files, layout
 from runstore.errors import GuardTimeoutError, GuardUnavailableError
+from runstore.lines.record import timestamp
 from runstore.liveness import this_process
-from runstore.record import timestamp
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

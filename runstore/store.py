@@ -8,19 +8,19 @@ from datetime import timedelta
 from typing import Any, get_args
 
 from runstore import files, layout
-from runstore.compact import Compacted, compact_run
 from runstore.errors import StoreNotFoundError
-from runstore.follow import POLL_S, follow_run
 from runstore.guard import GuardKind, hold
-from runstore.mending import RepairReport
-from runstore.merge import Record
-from runstore.prune import Rules, prune_store
-from runstore.repair import repair_run, repair_store_file
-from runstore.run import Durability, Run
-from runstore.stats import StoreStats, store_stats
+from runstore.mending.mender import RepairReport
+from runstore.mending.repair import repair_run, repair_store_file
+from runstore.reading.follow import POLL_S, follow_run
+from runstore.reading.merge import Record
+from runstore.reading.view import RunSummary, RunView, read_run, summarize
 from runstore.storefile import check_store, create_store
+from runstore.upkeep.compact import Compacted, compact_run
+from runstore.upkeep.prune import Rules, prune_store
+from runstore.upkeep.stats import StoreStats, store_stats
 from runstore.verify import Report, verify
-from runstore.view import RunSummary, RunView, read_run, summarize
+from runstore.writing.run import Durability, Run
 
 
 class RunStore:

@@ -13,18 +13,18 @@ from typing import Any
 
 from runstore import files, layout
 from runstore.errors import RunNotFoundError
-from runstore.inventory import (
+from runstore.layout import AttemptKey
+from runstore.lines.part import Part, checksum
+from runstore.lines.scan import Line, Scan
+from runstore.liveness import is_at_work
+from runstore.reading.inventory import (
     Inventory,
     attempt_misfit,
     folder_of_run,
     record_in,
     take_inventory,
 )
-from runstore.layout import AttemptKey
-from runstore.liveness import is_at_work
-from runstore.part import Part, checksum
-from runstore.scan import Line, Scan
-from runstore.sealed import Flaw
+from runstore.reading.sealed import Flaw
 from runstore.storefile import store_file_problem
 
 ERROR_CODES = frozenset(

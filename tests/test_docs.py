@@ -12,7 +12,7 @@ import click
 import pytest
 
 from runstore import ERROR_CODES, NOTE_CODES, RunStore
-from runstore.merge import JOB_STATUSES, RUN_STATUSES
+from runstore.reading.merge import JOB_STATUSES, RUN_STATUSES
 from tests.docs import program
 from tests.docs.console import Project, needs_shell
 from tests.docs.markdown import Page, codes
@@ -181,7 +181,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with store.create_run("ended", ["a"]) as run, run.job("a"):
         pass
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runstore.run.this_process", lambda: ELSEWHERE)
+        patch.setattr("runstore.writing.run.this_process", lambda: ELSEWHERE)
         elsewhere = store.create_run("elsewhere", ["a"])
         abandon(elsewhere.job("a"))
         abandon(elsewhere)

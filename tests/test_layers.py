@@ -19,16 +19,11 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "runstore": [
         ["errors"],
-        ["files", "layout", "liveness", "record", "splitter", "tail"],
-        ["guard", "merge", "part", "segment", "storefile"],
-        ["scan", "sealed"],
-        ["growing", "salvage"],
-        ["parts", "rebuild"],
-        ["inventory"],
-        ["run", "verify", "view"],
-        ["compact", "follow", "mending", "prune", "stats"],
-        ["unseal"],
-        ["repair"],
+        ["files", "layout", "liveness"],
+        ["lines", "storefile"],
+        ["guard", "reading"],
+        ["verify", "writing"],
+        ["mending", "upkeep"],
         ["store"],
     ],
     "lorchestra": [

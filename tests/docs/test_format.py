@@ -16,8 +16,10 @@ from zlib import crc32
 
 import pytest
 
-from runstore import ERROR_CODES, NOTE_CODES, RunStore, merge, record
+from runstore import ERROR_CODES, NOTE_CODES, RunStore
 from runstore.layout import job_name
+from runstore.lines import record
+from runstore.reading import merge
 from tests.docs.console import commands
 from tests.docs.markdown import Page, codes
 from tests.docs.program import ROOT

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from runstore import RunStore, StoreFormatError
-from runstore.inventory import Inventory, attempt_misfit, take_inventory
 from runstore.layout import STORE_FILE, AttemptKey, attempt_file, parse_attempt_file
-from runstore.scan import Scan
+from runstore.lines.scan import Scan
+from runstore.reading.inventory import Inventory, attempt_misfit, take_inventory
 from runstore.verify import ERROR_CODES
 from tests.faults.harness import Result, Scale
 from tests.faults.memory import MemoryOs, holding, mounted

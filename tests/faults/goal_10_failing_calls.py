@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from runstore import RunStore, RunStoreError, SegmentPoisonedError, StoreNotFoundError, files
-from runstore.segment import SegmentWriter
+from runstore.writing.segment import SegmentWriter
 from tests.faults.dying import JOBS, examine, told, tried, work
 from tests.faults.failing import READING, WRITING, FailingOs, Failure
 from tests.faults.harness import Result, Scale

@@ -42,7 +42,7 @@ def stopped(running: Driver, number: int, *, again: bool = False) -> Ran:
     """Send the signal, and wait for the end of the run, whose record must then be complete."""
     running.send(number)
     if again:
-        time.sleep(0.1)
+        time.sleep(0.5)  # two that come before the first is taken are one
         running.send(number)
     assert running.wait() == 0
     result = running.result

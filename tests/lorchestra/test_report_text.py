@@ -16,7 +16,7 @@ from lorchestra.report.text import (
     status_counts,
     table,
 )
-from runstore.merge import JOB_STATUSES
+from runstore.reading.merge import JOB_STATUSES
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from runstore import Finding, Position, Report, Run, RunStore
 from runstore.layout import attempt_file, job_name, run_file
 from runstore.liveness import Owner, this_process
-from runstore.segment import SegmentWriter
+from runstore.writing.segment import SegmentWriter
 
 Record = dict[str, Any]
 
@@ -113,7 +113,7 @@ def open_run(folder: Path, owner: Owner = DEAD) -> SampleRun:
     """A run whose process is gone: one attempt is done, one was at work, one job had not begun."""
     store = RunStore(folder, durability="os")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runstore.run.this_process", lambda: owner)
+        patch.setattr("runstore.writing.run.this_process", lambda: owner)
         run = store.create_run(pipeline="nightly", jobs=[PLAIN, SLUGGED, "later"])
         with run.job(PLAIN) as log:
             log.append("metric", rows=978)

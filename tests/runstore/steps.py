@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from runstore import Report, files
-from runstore.sealed import read_index, write_seal
+from runstore.reading.sealed import read_index, write_seal
 from tests import scale
 from tests.runstore.samples import (
     FIRST,

@@ -22,7 +22,7 @@ from runstore import (
     RunStoreError,
     files,
 )
-from runstore.parts import Parts
+from runstore.reading.parts import Parts
 from tests import scale
 from tests.runstore.samples import (
     ELSEWHERE,

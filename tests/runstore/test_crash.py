@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from runstore import Owner, RunStore, start_token
-from runstore.record import encode
+from runstore.lines.record import encode
 from tests.runstore.crashing import THREADS
 from tests.runstore.samples import (
     DEAD,

@@ -22,10 +22,11 @@ from typing import Any
 
 import pytest
 
-from runstore import Position, Run, RunNotFoundError, RunStore, files, follow
-from runstore.inventory import Inventory, take_inventory
+from runstore import Position, Run, RunNotFoundError, RunStore, files
 from runstore.layout import attempt_file, run_file
-from runstore.record import encode
+from runstore.lines.record import encode
+from runstore.reading import follow
+from runstore.reading.inventory import Inventory, take_inventory
 from tests.leaks import open_descriptors
 from tests.runstore.samples import (
     DEAD,
@@ -134,7 +135,7 @@ class HandMade:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = RunStore(folder, "os")
         with monkeypatch.context() as patch:
-            patch.setattr("runstore.run.this_process", lambda: ELSEWHERE)
+            patch.setattr("runstore.writing.run.this_process", lambda: ELSEWHERE)
             self.run = self.store.create_run("nightly", [PLAIN])
         self.id = self.run.id
         self.folder = Path(self.run.path)
@@ -240,7 +241,7 @@ class TestRunsThatAreOver:
         minutes = itertools.count(59, -1)
         with monkeypatch.context() as patch:
             stepped = (f"2026-11-24T23:{next(minutes):02}:00.000000Z" for _ in range(60))
-            patch.setattr("runstore.record.timestamp", lambda: next(stepped))
+            patch.setattr("runstore.lines.record.timestamp", lambda: next(stepped))
             sample = finished_run(tmp_path / "store")
         followed = list(sample.store.follow(sample.id))
         assert_in_order(followed)
@@ -251,7 +252,7 @@ class TestRunsThatAreOver:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("runstore.record.timestamp", lambda: "2026-11-24T23:10:47.123456Z")
+            patch.setattr("runstore.lines.record.timestamp", lambda: "2026-11-24T23:10:47.123456Z")
             store = RunStore(tmp_path / "store", "os")
             with store.create_run("p") as run, run.job("a") as log, run.job("b"):
                 log.append("metric", k=1)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runstore.growing import GrowingScan
-from runstore.part import Part
-from runstore.record import Position
-from runstore.scan import Line, Scan
+from runstore.lines.part import Part
+from runstore.lines.record import Position
+from runstore.lines.scan import Line, Scan
+from runstore.reading.growing import GrowingScan
 from tests.leaks import open_descriptors
 from tests.runstore.samples import last_position, write_segment
 

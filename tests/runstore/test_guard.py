@@ -31,7 +31,7 @@ from runstore import (
 )
 from runstore.guard import FileGuard
 from runstore.layout import new_run_id
-from runstore.segment import SegmentWriter
+from runstore.writing.segment import SegmentWriter
 from tests.runstore.guarding import PIPELINE
 from tests.scale import count
 

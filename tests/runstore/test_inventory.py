@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runstore import RunStore, files
-from runstore.inventory import Inventory, record_in, take_inventory
 from runstore.layout import AttemptKey, job_name
-from runstore.record import NO_PREVIOUS, Position, encode
-from runstore.scan import Scan
+from runstore.lines.record import NO_PREVIOUS, Position, encode
+from runstore.lines.scan import Scan
+from runstore.reading.inventory import Inventory, record_in, take_inventory
 from tests.runstore.samples import (
     DEAD,
     FIRST,

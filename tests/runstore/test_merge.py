@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstore.merge import (
+from runstore.reading.merge import (
     ATTEMPT_STATUSES,
     JOB_STATUSES,
     NOT_RUN_STATUSES,

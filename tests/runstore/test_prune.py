@@ -60,7 +60,7 @@ def ended(store: RunStore, pipeline: str = "p", size: int = 0) -> str:
 
 def killed(store: RunStore, owner: Any = DEAD) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runstore.run.this_process", lambda: owner)
+        patch.setattr("runstore.writing.run.this_process", lambda: owner)
         run = store.create_run("p", ["a"])
     abandon(run)
     return run.id
@@ -241,7 +241,7 @@ def test_a_run_that_is_resumed_while_runs_are_chosen_stays(
 
     def resumed(what: str, _done: int, _total: int) -> None:
         if what == "removing":
-            monkeypatch.setattr("runstore.inventory.is_at_work", lambda *_: True)
+            monkeypatch.setattr("runstore.reading.inventory.is_at_work", lambda *_: True)
 
     assert store.prune(older_than=timedelta(), on_progress=resumed) == []
     assert store.run_ids() == [run_id]

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runstore.errors import RecordError
-from runstore.record import (
+from runstore.lines.record import (
     MAX_LINE_BYTES,
     NO_PREVIOUS,
     RESERVED_FIELDS,
@@ -35,7 +35,7 @@ from runstore.record import (
     read_frame,
     timestamp,
 )
-from runstore.segment import SegmentWriter
+from runstore.writing.segment import SegmentWriter
 
 SURROGATES = ("\ud800", "\udfff", "a\udc80b", "\ude00\ud83d")
 

@@ -19,8 +19,8 @@ from runstore import (
     RunView,
     SegmentClosedError,
 )
-from runstore.merge import ATTEMPT_STATUSES
-from runstore.record import RESERVED_FIELDS
+from runstore.lines.record import RESERVED_FIELDS
+from runstore.reading.merge import ATTEMPT_STATUSES
 from tests.runstore.samples import Record, statuses
 
 BEGIN_NAMES = ["format", "run", "segment", "python", "host", "pid", "token"]

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runstore import files
-from runstore.record import MAX_LINE_BYTES, NO_PREVIOUS, Position, encode, read_frame
-from runstore.scan import Line, Scan, peek
-from runstore.segment import SegmentWriter
+from runstore.lines.record import MAX_LINE_BYTES, NO_PREVIOUS, Position, encode, read_frame
+from runstore.lines.scan import Line, Scan, peek
+from runstore.writing.segment import SegmentWriter
 
 ERRORS = {"damaged", "gap", "chain", "duplicate", "truncated"}
 NOTES = {"torn-tail", "lost", "no-newline"}

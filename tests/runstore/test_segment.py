@@ -17,9 +17,9 @@ import pytest
 
 from runstore import files
 from runstore.errors import RecordError, SegmentClosedError, SegmentPoisonedError
-from runstore.record import NO_PREVIOUS, Position, decode, read_frame
-from runstore.scan import Scan
-from runstore.segment import SegmentWriter
+from runstore.lines.record import NO_PREVIOUS, Position, decode, read_frame
+from runstore.lines.scan import Scan
+from runstore.writing.segment import SegmentWriter
 
 needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="needs permission bits")
 
@@ -245,7 +245,7 @@ def test_an_interruption_before_the_write_does_not_poison(
     path: Path, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("runstore.segment.encode", Calls(lambda *_: 1 / 0))
+        patch.setattr("runstore.writing.segment.encode", Calls(lambda *_: 1 / 0))
         with pytest.raises(ZeroDivisionError):
             writer.append("e", {})
     assert writer.append("e", {}).n == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from runstore.splitter import Splitter, Text
+from runstore.lines.splitter import Splitter, Text
 
 
 def texts(pieces: Iterable[bytes], keep_bytes: int = 8, **start: int) -> list[Text]:

@@ -54,7 +54,7 @@ def test_pipelines_have_their_runs_by_status_the_largest_first(store: RunStore) 
     for status in ("succeeded", "failed", "failed"):
         ended(store, "large", 10_000, status)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runstore.run.this_process", lambda: DEAD)
+        patch.setattr("runstore.writing.run.this_process", lambda: DEAD)
         abandon(store.create_run("small"))
     large, small = store.stats().pipelines
     assert (large.pipeline, large.runs, large.statuses) == (

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstore.record import RESERVED_FIELDS, encode
-from runstore.tail import is_torn_write
+from runstore.lines.record import RESERVED_FIELDS, encode
+from runstore.lines.tail import is_torn_write
 
 N = 12
 PREV = "0123abcd"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runstore import ERROR_CODES, NOTE_CODES, RunStore
-from runstore.record import encode
+from runstore.lines.record import encode
 from tests.runstore.samples import (
     DEAD,
     FIRST,

@@ -12,7 +12,7 @@ import pytest
 
 from runstore import RunStore
 from runstore.layout import attempt_file, job_name
-from runstore.record import encode
+from runstore.lines.record import encode
 from tests.runstore.samples import (
     FIRST,
     PLAIN,
@@ -95,7 +95,7 @@ def test_a_clock_that_stepped_back_changes_no_files_own_order(
     moments = iter(range(10**6))
     steps = [0, 50, -40, 3, 90, -90, 7]
     monkeypatch.setattr(
-        "runstore.record.time.time_ns",
+        "runstore.lines.record.time.time_ns",
         lambda: (2_000_000_000 + (i := next(moments)) + steps[i % len(steps)]) * 10**9,
     )
     with store.create_run(pipeline="p", jobs=["a", "b", "c"]) as run:
@@ -134,7 +134,7 @@ def test_a_run_that_ends_while_its_process_is_looked_at_is_read_once_more(
         finished.restore()
         return False
 
-    monkeypatch.setattr("runstore.view.is_at_work", ends_now)
+    monkeypatch.setattr("runstore.reading.view.is_at_work", ends_now)
     for read in (lambda: finished.store.read(finished.id), lambda: next(finished.store.runs())):
         for name in RUN_FILES[1:]:
             finished.path(name).unlink()

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.lorchestra.cli.commands import PROGRAM, Done, Project, ended, run_object, statuses
@@ -159,10 +161,19 @@ def at_fifo(project: Project, number: int) -> Done:
     os.mkfifo(fifo)
     with project.started("pipeline", "./p.yaml", "--json") as process:
         writer = eventually_open(fifo)
+        # A signal between Python's last look for one and the call that waits would wait, too.
+        eventually(lambda: is_asleep(process.pid))
         process.send_signal(number)
         done = ended(process)
     os.close(writer)
     return done
+
+
+def is_asleep(pid: int) -> bool:
+    """Tell whether a process does nothing for a while."""
+    before = psutil.Process(pid).cpu_times()
+    time.sleep(0.1)
+    return psutil.Process(pid).cpu_times() == before
 
 
 def eventually_open(fifo: Path) -> int:

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 
 from runstore import files, layout
 from runstore.errors import RunIsAliveError, StoreFormatError
-from runstore.inventory import refuse_live, take_inventory
-from runstore.merge import RUNNING
-from runstore.view import RunSummary, summarize
+from runstore.reading.inventory import refuse_live, take_inventory
+from runstore.reading.merge import RUNNING
+from runstore.reading.view import RunSummary, summarize
 
 OnProgress = Callable[[str, int, int], None]
 

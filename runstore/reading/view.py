@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from runstore import files, layout
-from runstore.inventory import (
+from runstore.layout import AttemptKey
+from runstore.lines.part import Part
+from runstore.lines.record import Position
+from runstore.lines.scan import Line, Scan, peek
+from runstore.liveness import is_at_work, owner_in
+from runstore.reading.inventory import (
     Inventory,
     attempt_misfit,
     folder_of_run,
@@ -15,9 +20,7 @@ from runstore.inventory import (
     record_in,
     take_inventory,
 )
-from runstore.layout import AttemptKey
-from runstore.liveness import is_at_work, owner_in
-from runstore.merge import (
+from runstore.reading.merge import (
     CRASHED,
     RUN_END_STATUSES,
     RUNNING,
@@ -28,10 +31,7 @@ from runstore.merge import (
     merge,
     status_in,
 )
-from runstore.part import Part
-from runstore.parts import Parts
-from runstore.record import Position
-from runstore.scan import Line, Scan, peek
+from runstore.reading.parts import Parts
 
 _CANNOT_BE_SEEN = "its process is on {host} and cannot be seen from here"
 

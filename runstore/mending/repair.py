@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from runstore import files, layout
-from runstore.inventory import (
+from runstore.layout import AttemptKey
+from runstore.lines.part import Part
+from runstore.lines.record import Position
+from runstore.lines.scan import Line, Scan
+from runstore.mending.mender import Mender, RepairReport, is_damaged
+from runstore.mending.unseal import take_apart
+from runstore.reading.inventory import (
     Inventory,
     attempt_misfit,
     folder_of_run,
@@ -11,13 +17,7 @@ from runstore.inventory import (
     refuse_live,
     take_inventory,
 )
-from runstore.layout import AttemptKey
-from runstore.mending import Mender, RepairReport, is_damaged
-from runstore.part import Part
-from runstore.record import Position
-from runstore.scan import Line, Scan
 from runstore.storefile import store_file_problem, whole_store_file
-from runstore.unseal import take_apart
 
 
 def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairReport:

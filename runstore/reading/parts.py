@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 
 from runstore import files, layout
-from runstore.part import Part
-from runstore.salvage import salvage
-from runstore.sealed import Flaw, Seal, has_whole_headers, read_index
+from runstore.lines.part import Part
+from runstore.reading.salvage import salvage
+from runstore.reading.sealed import Flaw, Seal, has_whole_headers, read_index
 
 
 class Parts:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from runstore import files, layout
 from runstore.errors import CorruptSegmentError, RunDamagedError, RunNotEndedError
-from runstore.inventory import Inventory, folder_of_run, refuse_live, take_inventory
-from runstore.part import Part, chunks
-from runstore.record import Position
-from runstore.scan import Scan
-from runstore.sealed import Seal, write_seal
+from runstore.lines.part import Part, chunks
+from runstore.lines.record import Position
+from runstore.lines.scan import Scan
+from runstore.reading.inventory import Inventory, folder_of_run, refuse_live, take_inventory
+from runstore.reading.sealed import Seal, write_seal
 from runstore.verify import verify
 
 OnBytes = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from runstore import files
 from runstore.errors import SegmentClosedError, SegmentPoisonedError
-from runstore.record import NO_PREVIOUS, Position, encode
+from runstore.lines.record import NO_PREVIOUS, Position, encode
 
 _UNFINISHED = "a write was interrupted before its outcome was known"
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runstore.part import Part
-from runstore.record import NO_PREVIOUS, Frame, Position, decode, encode
-from runstore.salvage import path_in
-from runstore.scan import Line, Scan, contradicts
+from runstore.lines.part import Part
+from runstore.lines.record import NO_PREVIOUS, Frame, Position, decode, encode
+from runstore.lines.scan import Line, Scan, contradicts
+from runstore.reading.salvage import path_in
 
 Misplaced = dict[int, list[tuple[Frame, bytes]]]
 

@@ -6,10 +6,10 @@ import contextlib
 from collections import deque
 
 from runstore import files
-from runstore.part import Part
-from runstore.record import MAX_LINE_BYTES, Position
-from runstore.scan import Judge, Line
-from runstore.splitter import Splitter, Text
+from runstore.lines.part import Part
+from runstore.lines.record import MAX_LINE_BYTES, Position
+from runstore.lines.scan import Judge, Line
+from runstore.lines.splitter import Splitter, Text
 
 _PIECE_BYTES = 1 << 18
 

@@ -24,8 +24,8 @@ from zlib import crc32
 import orjson
 
 from runstore import files, layout
-from runstore.part import Part, chunks, texts
-from runstore.record import Position, decode, position_in
+from runstore.lines.part import Part, chunks, texts
+from runstore.lines.record import Position, decode, position_in
 
 SEAL_VERSION = 1
 PART, INDEX, SEALED = "part", "index", "sealed"

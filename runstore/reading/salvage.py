@@ -12,11 +12,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from runstore import layout
-from runstore.part import Part, texts
-from runstore.record import Frame, Position, decode, read_frame
-from runstore.scan import last_lost
-from runstore.sealed import INDEX, PART, SEAL_VERSION, SEALED, Entry, Flaw, Mark, Seal, read_mark
-from runstore.splitter import Text
+from runstore.lines.part import Part, texts
+from runstore.lines.record import Frame, Position, decode, read_frame
+from runstore.lines.scan import last_lost
+from runstore.lines.splitter import Text
+from runstore.reading.sealed import (
+    INDEX,
+    PART,
+    SEAL_VERSION,
+    SEALED,
+    Entry,
+    Flaw,
+    Mark,
+    Seal,
+    read_mark,
+)
 
 _ORDER = (PART, INDEX, SEALED)
 

@@ -22,11 +22,11 @@ from runstore.errors import (
     SegmentPoisonedError,
 )
 from runstore.guard import Guard
-from runstore.inventory import FORMAT
+from runstore.lines.record import NO_PREVIOUS, RESERVED_FIELDS, Position, encode
 from runstore.liveness import run_closed, run_opened, this_process
-from runstore.merge import ATTEMPT_STATUSES, NOT_RUN_STATUSES, RUN_END_STATUSES
-from runstore.record import NO_PREVIOUS, RESERVED_FIELDS, Position, encode
-from runstore.segment import SegmentWriter
+from runstore.reading.inventory import FORMAT
+from runstore.reading.merge import ATTEMPT_STATUSES, NOT_RUN_STATUSES, RUN_END_STATUSES
+from runstore.writing.segment import SegmentWriter
 
 Durability = Literal["disk", "os"]
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 from runstore import files, layout
 from runstore.errors import RunNotFoundError
-from runstore.growing import GrowingScan
-from runstore.inventory import Inventory, record_in, take_inventory, take_note
 from runstore.layout import AttemptKey
 from runstore.liveness import Owner, is_at_work
-from runstore.merge import Record, attempt_named
-from runstore.view import AttemptReading, readable_attempts
+from runstore.reading.growing import GrowingScan
+from runstore.reading.inventory import Inventory, record_in, take_inventory, take_note
+from runstore.reading.merge import Record, attempt_named
+from runstore.reading.view import AttemptReading, readable_attempts
 
 POLL_S = (0.01, 0.5)
 # So long a run that names no process may take to write its first record.

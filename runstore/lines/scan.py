@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runstore import files
-from runstore.part import Part, checksum, first_and_last_line, texts
-from runstore.record import NO_PREVIOUS, Frame, Position, decode, read_frame
-from runstore.splitter import Text
-from runstore.tail import is_torn_write
+from runstore.lines.part import Part, checksum, first_and_last_line, texts
+from runstore.lines.record import NO_PREVIOUS, Frame, Position, decode, read_frame
+from runstore.lines.splitter import Text
+from runstore.lines.tail import is_torn_write
 
 
 class Line(NamedTuple):

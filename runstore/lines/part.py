@@ -8,8 +8,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 from runstore import files
-from runstore.record import MAX_LINE_BYTES, Position
-from runstore.splitter import Splitter, Text
+from runstore.lines.record import MAX_LINE_BYTES, Position
+from runstore.lines.splitter import Splitter, Text
 
 _CHUNK_BYTES = 1 << 18
 _END_BYTES = 1 << 16

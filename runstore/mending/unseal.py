@@ -8,12 +8,12 @@ made anew by compacting the run again.
 from __future__ import annotations
 
 from runstore import layout
-from runstore.inventory import Inventory, attempt_misfit
-from runstore.mending import Mender, is_damaged
-from runstore.part import Part, checksum, is_same
-from runstore.rebuild import add_misplaced
-from runstore.scan import Scan
-from runstore.sealed import Seal
+from runstore.lines.part import Part, checksum, is_same
+from runstore.lines.scan import Scan
+from runstore.mending.mender import Mender, is_damaged
+from runstore.mending.rebuild import add_misplaced
+from runstore.reading.inventory import Inventory, attempt_misfit
+from runstore.reading.sealed import Seal
 
 
 def take_apart(mender: Mender, inventory: Inventory) -> bool:

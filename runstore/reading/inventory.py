@@ -14,12 +14,12 @@ from typing import Any
 from runstore import files, layout
 from runstore.errors import RunIsAliveError, RunNotFoundError
 from runstore.layout import AttemptKey
+from runstore.lines.part import Part
+from runstore.lines.record import Position, decode, position_in
+from runstore.lines.scan import Line, Scan
 from runstore.liveness import Owner, is_at_work, owner_in
-from runstore.merge import attempt_named
-from runstore.part import Part
-from runstore.parts import Parts
-from runstore.record import Position, decode, position_in
-from runstore.scan import Line, Scan
+from runstore.reading.merge import attempt_named
+from runstore.reading.parts import Parts
 
 FORMAT = 1
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from runstore import files, layout
-from runstore.part import Part, chunks, texts
-from runstore.rebuild import Home, Misplaced, Rebuilt, rebuild
-from runstore.record import Position, read_frame
-from runstore.scan import Scan
+from runstore.lines.part import Part, chunks, texts
+from runstore.lines.record import Position, read_frame
+from runstore.lines.scan import Scan
+from runstore.mending.rebuild import Home, Misplaced, Rebuilt, rebuild
 from runstore.verify import NOTE_CODES
 
 _HARMLESS = NOTE_CODES | {None}

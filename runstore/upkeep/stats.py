@@ -10,7 +10,7 @@ from typing import Any
 
 from runstore import files, layout
 from runstore.files import Measure
-from runstore.view import RunSummary, summarize
+from runstore.reading.view import RunSummary, summarize
 
 _LARGEST = 5
 

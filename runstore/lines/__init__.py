@@ -1,0 +1,1 @@
+"""What a line is: its bytes, how files are cut into lines, and whether each follows the last."""

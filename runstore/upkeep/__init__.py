@@ -1,0 +1,1 @@
+"""What keeps a store small: runs folded into one file, old runs removed, sizes counted."""
