@@ -78,19 +78,21 @@ class _Router:
 
 @contextlib.contextmanager
 def printing_to(log: int) -> Iterator[None]:
-    """Send to a log what the calling context prints; `captured` must be active.
+    """Send to a log what the calling context prints.
 
     Args:
         log: Its descriptor, which is not needed any more once the context has been entered.
     """
     output = LogStream(log)
     _streams.set(_Streams(io.TextIOWrapper(io.BytesIO()), output))
-    try:
-        yield
-    finally:
-        # The function may have closed what is below.
-        with contextlib.suppress(ValueError, OSError):
-            output.close()
+    # A function that is given up prints on, and must not hit the data on stdout after the run.
+    with captured():
+        try:
+            yield
+        finally:
+            # The function may have closed what is below.
+            with contextlib.suppress(ValueError, OSError):
+                output.close()
 
 
 _turn = threading.Lock()

@@ -204,6 +204,30 @@ class TestStreams:
             assert (sys.stdin, sys.stdout, sys.stderr, threading.Thread.start) == inside
         assert (sys.stdin, sys.stdout, sys.stderr, threading.Thread.start) == before
 
+    def test_a_function_that_is_given_up_prints_to_its_log_after_the_run(
+        self, log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", real)
+        is_inside, is_over = threading.Event(), threading.Event()
+
+        def go() -> None:
+            with printing_to(log.fileno()):
+                is_inside.set()
+                is_over.wait()
+                print("stray")
+
+        thread = threading.Thread(target=go)
+        with captured():
+            thread.start()
+            is_inside.wait()
+        print("data of the program")
+        is_over.set()
+        thread.join()
+        assert real.getvalue() == "data of the program\n"
+        assert (tmp_path / "log").read_text() == "stray\n"
+        assert sys.stdout is real
+
     def test_threads_of_others_do_not_enter_the_context_of_a_job(self, log: Any) -> None:
         with captured():
             ran = threading.Event()
