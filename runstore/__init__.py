@@ -34,7 +34,7 @@ from runstore.reading.view import RunSummary, RunView
 from runstore.store import RunStore
 from runstore.upkeep.compact import Compacted
 from runstore.upkeep.stats import PipelineStats, RunSize, StoreStats
-from runstore.verify import ERROR_CODES, NOTE_CODES, Finding, Report
+from runstore.verifying.findings import ERROR_CODES, NOTE_CODES, Finding, Report
 from runstore.writing.run import AttemptLog, Durability, Run
 
 __all__ = [

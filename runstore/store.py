@@ -19,7 +19,8 @@ from runstore.storefile import check_store, create_store
 from runstore.upkeep.compact import Compacted, compact_run
 from runstore.upkeep.prune import Rules, prune_store
 from runstore.upkeep.stats import StoreStats, store_stats
-from runstore.verify import Report, verify
+from runstore.verifying.findings import Report
+from runstore.verifying.verify import verify
 from runstore.writing.run import Durability, Run
 
 
@@ -262,6 +263,7 @@ class RunStore:
         receipt: str | None = None,
         strict: bool = False,
         on_run: Callable[[str], None] | None = None,
+        workers: int | None = 1,
     ) -> Report:
         """Read every file and hold it against itself and the others. Writes nothing.
 
@@ -269,13 +271,21 @@ class RunStore:
             run_id: One run, or several; None: the whole store.
             receipt: `n:crc` that the run printed at its end: proves that it was not rolled back.
             strict: Also parse every record.
-            on_run: Called with each run's id before it is read, to show progress.
+            on_run: Called with each run's id before its turn, to show progress.
+            workers: How many processes may read, once it has taken a second; 1: only this one;
+                None: as many as there are processors. They are started by `spawn`, so a script
+                that asks for more than one needs its `if __name__ == "__main__":`.
 
         Raises:
             RunNotFoundError: There is no run of this id.
             StoreNotFoundError: There is no store.
             OSError: A file cannot be read.
+
+        Reads each file once, in pieces: memory grows with the findings and the number of attempts
+        of one run, not with the records. Takes no lock; runs may be at work meanwhile.
         """
         self._refuse_missing()
         run_ids = [run_id] if isinstance(run_id, str) else run_id
-        return verify(self.path, run_ids, receipt=receipt, strict=strict, on_run=on_run)
+        return verify(
+            self.path, run_ids, receipt=receipt, strict=strict, on_run=on_run, workers=workers
+        )

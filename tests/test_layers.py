@@ -22,7 +22,7 @@ LAYERS = {
         ["files", "layout", "liveness"],
         ["lines", "storefile"],
         ["guard", "reading"],
-        ["verify", "writing"],
+        ["verifying", "writing"],
         ["mending", "upkeep"],
         ["store"],
     ],
@@ -45,7 +45,10 @@ ONLY_IMPORTED_IN = {"click": "lorchestra.cli", "filelock": "runstore.guard"}
 # `liveness` reads the table of processes in /proc, which is no file of a store.
 MAY_TOUCH_THE_DISK = {"runstore.files", "runstore.liveness"}
 MAY_ASK_FOR_THE_PLATFORM = {"runstore.files", "runstore.liveness"}
-HARMLESS_IN_OS = {"PathLike", "environ", "fsdecode", "fsencode", "fspath", "getpid", "urandom"}
+HARMLESS_IN_OS = {
+    *("PathLike", "_exit", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getpid"),
+    *("sched_getaffinity", "urandom"),
+}
 DISK_LIBRARIES = {"fcntl", "glob", "io", "mmap", "msvcrt", "shutil", "sqlite3", "tempfile"}
 DISK_METHODS = {
     *("chmod", "exists", "glob", "hardlink_to", "is_dir", "is_file", "is_symlink", "iterdir"),

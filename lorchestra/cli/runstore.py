@@ -50,12 +50,19 @@ def command() -> None:
     help="What RUN printed at its end: proves that it was not changed or put back since.",
 )
 @click.option("--strict", is_flag=True, help="Also parse every record; slower.")
+@click.option(
+    "--max-workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many processes may read, once it has taken a second; default: one per processor.",
+)
 @json_option
 def verify(
     runs: tuple[str, ...],
     store: Path | None,
     receipt: str | None,
     strict: bool,
+    max_workers: int | None,
     as_json: bool,
 ) -> None:
     """Read every record of RUN, or of the whole store, and say what is damaged or missing.
@@ -71,7 +78,9 @@ def verify(
     run_ids = [run_id_of(run_store, run) for run in runs] or None
     with Counter() as counter:
         begin = counter.counting("verifying run", len(run_ids or run_store.run_ids()))
-        report = run_store.verify(run_ids, receipt=receipt, strict=strict, on_run=begin)
+        report = run_store.verify(
+            run_ids, receipt=receipt, strict=strict, on_run=begin, workers=max_workers
+        )
     if as_json:
         show_json(report.as_dict())
     else:

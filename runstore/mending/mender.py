@@ -16,7 +16,7 @@ from runstore.lines.part import Part, chunks, texts
 from runstore.lines.record import Position, read_frame
 from runstore.lines.scan import Scan
 from runstore.mending.rebuild import Home, Misplaced, Rebuilt, rebuild
-from runstore.verify import NOTE_CODES
+from runstore.verifying.findings import NOTE_CODES
 
 _HARMLESS = NOTE_CODES | {None}
 

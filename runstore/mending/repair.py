@@ -130,7 +130,7 @@ class _RunRepair:
 
     def _misfit(self, key: AttemptKey) -> str | None:
         line = _first_record(self.inventory.attempt_part(key))
-        return attempt_misfit(self.inventory, key, line) if line else None
+        return attempt_misfit(self.inventory.run_id, key, line) if line else None
 
     def _sources(self, misfits: dict[AttemptKey, str]) -> dict[AttemptKey, str]:
         """Where the records are of attempts whose own file is missing or wrong.

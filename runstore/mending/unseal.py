@@ -56,7 +56,7 @@ class _Unsealing:
         first = next(iter(Scan(part)), None)
         if key is None or first is None:
             return False
-        return attempt_misfit(self._inventory, key, first) == "wrong-file"
+        return attempt_misfit(self._inventory.run_id, key, first) == "wrong-file"
 
     def put_twins_aside(self) -> bool:
         """Put aside files of their own that are not what was sealed, where that is whole."""

@@ -257,8 +257,8 @@ def _is_known(inventory: Inventory, name: str) -> bool:
     return layout.parse_run_file(name) is not None or layout.parse_sealed_file(name) is not None
 
 
-def attempt_misfit(inventory: Inventory, key: AttemptKey, line: Line) -> str | None:
-    """Hold the first record of an attempt's file against the path.
+def attempt_misfit(run_id: str, key: AttemptKey, line: Line) -> str | None:
+    """Hold the first record of an attempt's file against its path in a run.
 
     Returns:
         The code of what is wrong, `wrong-file` or `bad-version`; None: it belongs there, or the
@@ -277,7 +277,7 @@ def attempt_misfit(inventory: Inventory, key: AttemptKey, line: Line) -> str | N
         and layout.is_job_id(job_id)
         and layout.job_name(job_id) == key.name
         and first.get("attempt") == key.attempt
-        and first.get("run") == inventory.run_id
+        and first.get("run") == run_id
     )
     return None if fits else "wrong-file"
 

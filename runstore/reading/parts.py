@@ -7,6 +7,7 @@ sealed file was compared with it, so both are there for a moment, or after a cra
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from runstore import files, layout
 from runstore.lines.part import Part
@@ -36,6 +37,10 @@ class Parts:
         self._folder = folder
         self._quick = quick
         self._loose: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it is one that has not looked yet."""
+        return partial(Parts, quick=self._quick), (self._folder,)
 
     def look(self) -> None:
         """See which files the folder has."""

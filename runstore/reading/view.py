@@ -230,7 +230,7 @@ class AttemptReading:
 
     def record(self, line: Line) -> Record | None:
         """Give the record that stands in the next line; None: none that counts."""
-        if attempt_misfit(self._inventory, self._key, line) is not None:
+        if attempt_misfit(self._inventory.run_id, self._key, line) is not None:
             self.is_foreign = True
         fields = None if self.is_foreign else record_in(line)
         if fields is None:

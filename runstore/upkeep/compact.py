@@ -20,7 +20,7 @@ from runstore.lines.record import Position
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import Inventory, folder_of_run, refuse_live, take_inventory
 from runstore.reading.sealed import Seal, write_seal
-from runstore.verify import verify
+from runstore.verifying.verify import verify
 
 OnBytes = Callable[[int, int], None]
 

@@ -15,7 +15,7 @@ from runstore import RunStore, StoreFormatError
 from runstore.layout import STORE_FILE, AttemptKey, attempt_file, parse_attempt_file
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import Inventory, attempt_misfit, take_inventory
-from runstore.verify import ERROR_CODES
+from runstore.verifying.findings import ERROR_CODES
 from tests.faults.harness import Result, Scale
 from tests.faults.memory import MemoryOs, holding, mounted
 from tests.faults.sharing import shared_out, total
@@ -123,7 +123,7 @@ def found_in_attempt(inventory: Inventory, key: AttemptKey) -> Found:
     expected = inventory.expected.get(key)
     found = set()
     for line in Scan(path, expected.witness if expected else None):
-        code = attempt_misfit(inventory, key, line) or line.code
+        code = attempt_misfit(inventory.run_id, key, line) or line.code
         if code in ERROR_CODES:
             found.add((code, path.removeprefix(f"{STORE}/"), line.number, line.offset))
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runstore import ERROR_CODES, NOTE_CODES, RunStore
+from runstore import ERROR_CODES, NOTE_CODES, RunNotFoundError, RunStore
 from runstore.lines.record import encode
 from tests.runstore.samples import (
     DEAD,
@@ -212,3 +212,29 @@ def write_again(sample: SampleRun, name: str, records: list[tuple[str, dict[str,
     """Write a file anew, with these records."""
     sample.path(name).unlink()
     write_segment(sample.path(name), records)
+
+
+@pytest.mark.parametrize("runs", [1, 9])
+def test_several_processes_find_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int
+) -> None:
+    monkeypatch.setattr("runstore.verifying.workers.ALONE_S", 0)
+    samples = [finished_run(tmp_path / "store") for _ in range(runs)]
+    for sample in samples[::2]:
+        sample.write(FIRST, sample.content[FIRST].replace(b"metric", b"metrix"))
+        sample.path(THIRD).unlink()
+    store = RunStore(tmp_path / "store")
+    begun: list[str] = []
+    report = store.verify(strict=True, workers=2, on_run=begun.append)
+    assert report == store.verify(strict=True)
+    assert len(report.errors) >= 2 * len(samples[::2])
+    assert sorted(begun) == sorted(store.run_ids())
+
+
+def test_several_processes_name_a_run_that_is_not_there(
+    finished: SampleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runstore.verifying.workers.ALONE_S", 0)
+    ids = [finished.id] * 9 + ["01a211c5-bb14-738c-aea1-7dc953f81bff"]
+    with pytest.raises(RunNotFoundError, match="53f81bff"):
+        finished.store.verify(ids, workers=2)
