@@ -98,9 +98,23 @@ def sync_name(path: str) -> None:
         sync_folder(os.path.dirname(path))
 
 
+def sync_content(path: str) -> None:
+    """Put a file on the disk that somebody else has written, where the system lets a reader do so.
+
+    Windows does not.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = open_read(path)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_names(path: str) -> None:
-    """Put a folder's own name on the disk, and those of all folders above it."""
-    while path != os.path.dirname(path):
+    """Put a folder's own name on the disk, and those of all above it on its file system."""
+    while not os.path.ismount(path) and path != os.path.dirname(path):
         sync_name(path)
         path = os.path.dirname(path)
 

@@ -228,10 +228,11 @@ class Run:
             self._segment.append("planned", {"jobs": chunk})
         if self.durability == "disk":
             self._segment.sync()
-            # The store itself too: who made it may not have come to that, or had no need to.
             for folder in (self.path, f"{store}/{layout.RUNS}", store):
                 files.sync_folder(folder)
-            files.sync_name(files.resolved(store))
+            # The store itself too: who made it may not have come to that, or had no need to.
+            files.sync_content(f"{store}/{layout.STORE_FILE}")
+            files.sync_names(files.resolved(store))
 
     @property
     def guard_descriptor(self) -> int | None:

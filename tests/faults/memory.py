@@ -73,6 +73,7 @@ class MemoryOs:
             realpath=posixpath.normpath,
             isdir=lambda path: path in self.entries and self.entries[path] is FOLDER,
             exists=lambda path: path in self.entries,
+            ismount=lambda path: path == ROOT,
             lexists=lambda path: path in self.entries,
         )
 

@@ -46,6 +46,7 @@ class Disk:
         self._append = files.append
         for kind in ("create", "append", "sync_file", "sync_folder", "make_folder"):
             patch.setattr(files, kind, self._noting(kind, getattr(files, kind)))
+        patch.setattr(files, "open_read", self._opening(files.open_read))
 
     def _noting(self, kind: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         def noting(target: Any, *data: Any) -> Any:
@@ -57,6 +58,14 @@ class Disk:
             return result
 
         return noting
+
+    def _opening(self, open_read: Callable[[str], int]) -> Callable[[str], int]:
+        def opening(path: str) -> int:
+            descriptor = open_read(path)
+            self._paths[descriptor] = self._relative(path)
+            return descriptor
+
+        return opening
 
     def _step(self, step: Step, target: Any, *data: bytes) -> None:
         self.steps.append(step)
@@ -115,7 +124,12 @@ def test_a_store_made_without_syncs_is_on_the_disk_before_the_first_job(
     with RunStore(tmp_path / "store", "os").create_run(pipeline="p"):
         disk.steps.clear()
     run = RunStore(tmp_path / "store", "disk").create_run(pipeline="p", jobs=["a"])
-    assert ("sync_folder", "") in disk.steps
+    for folder in (tmp_path / "store", tmp_path, *tmp_path.parents):
+        name = str(folder).removeprefix(str(tmp_path / "store")).lstrip("/")
+        assert ("sync_folder", name) in disk.steps
+        if folder.is_mount():
+            break
+    assert ("sync_file", "store.json") in disk.steps
     with run, run.job("a"):
         pass
 
