@@ -252,8 +252,17 @@ class RunStore:
             self._refuse_missing()
         return repair_store_file(self.path, dry_run=dry_run)
 
+    def exists(self) -> bool:
+        """Tell whether there is a store; the first run makes it.
+
+        Raises:
+            StoreFormatError: What is there is no store, or one of a newer version.
+            OSError: It cannot be read.
+        """
+        return check_store(self.path)
+
     def _refuse_missing(self) -> None:
-        if not check_store(self.path):
+        if not self.exists():
             raise StoreNotFoundError(self.path)
 
     def verify(

@@ -39,11 +39,16 @@ def command(
     It reads and verifies the same, every line as it was. The files that it stands for are removed
     when it is on the disk and was compared with them, byte for byte. Logs stay as they are.
 
-    Exit code 0: done; 3: a run is damaged, or was killed before its end; 75: RUN is at work.
+    Exit code 0: done; 3: a run is damaged, or was killed before its end, or there is no store; 75:
+    RUN is at work.
     """
+    from runstore import StoreNotFoundError
+
     if runs and older_than is not None:
         raise click.UsageError("--older-than is for all runs: name none")
     run_store = open_store(store)
+    if not run_store.exists():
+        raise StoreNotFoundError(run_store.path)
     left: dict[str, str] = {}
     with Counter() as counter:
         if runs:

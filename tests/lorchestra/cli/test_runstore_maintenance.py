@@ -195,6 +195,14 @@ def test_a_damaged_run_is_left_and_said(ran: Project) -> None:
     assert named.err.startswith(f"lorchestra: run {run_id} is damaged, repair it first: ")
 
 
+@pytest.mark.parametrize("command", ["compact", "prune --keep 1", "stats", "repair", "verify"])
+def test_without_a_store_there_is_nothing_to_keep_in_order(project: Project, command: str) -> None:
+    done = project("runstore", *command.split(), "--store", "elsewhere")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.endswith("elsewhere: there is no store; the first run makes one\n")
+    assert not (project.root / "elsewhere").exists()
+
+
 def test_runs_at_work_are_not_compacted(ran: Project, alive: Any) -> None:
     assert ran("runstore", "compact").code == 0
     assert (Path(alive.path) / "run.jsonl").exists()
