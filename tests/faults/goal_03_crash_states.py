@@ -92,7 +92,7 @@ def _states(ops: list[Op], case: str, scale: Scale, chance: random.Random) -> It
         # A kill takes nothing that was written, but can cut the last write.
         point.sure_names = dict(point.names)
         point.synced = {inode: len(data) for inode, data in point.written.items()}
-    return point.states(scale.count(4096, 6), chance, every_cut=scale.count(1, 23))
+    return point.states(scale.count(16_000, 6), chance, every_cut=scale.count(1, 23))
 
 
 def _acknowledged(ops: list[Op]) -> Acked:
