@@ -13,11 +13,12 @@ import orjson
 
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
-from lorchestra.model import Call, Command, Job, Outcome, Pipeline
+from lorchestra.model import Call, Command, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
-from lorchestra.process import run_process, shell_command
+from lorchestra.process import Program, run_process, shell_command
+from lorchestra.retrying import Turn, delay_s, limit
 from lorchestra.signals import Interruptible
-from lorchestra.stop import Stop
+from lorchestra.stop import INTERRUPTED, Stop
 from runstore import AttemptLog, RecordError, Run, start_token
 
 
@@ -47,25 +48,41 @@ class Surroundings:
             self.stop.request(self.interruptible.signal)
         return self.stop.requested
 
+    def why_stopping(self) -> str:
+        """Why nothing more is started."""
+        if self.stop.signal is not None or self.stop.cause is None:
+            return "the run was interrupted"
+        return self.stop.cause.text
+
+    def stopped(self, outcome: Outcome) -> Outcome:
+        """How a function ended that was told to: why stands before how."""
+        cause = self.stop.cause or INTERRUPTED
+        how = f" ({outcome.error})" if outcome.error else ""
+        return replace(outcome, status=cause.status, error=f"{cause.text}{how}")
+
 
 class JobAttempt:
     """One attempt. Made, run and recorded by one thread; another may abandon it.
 
     Attributes:
+        turn: The job's turn.
         job: The job.
         number: Which try, from 1.
         log_path: Where what it prints goes.
         duration_s: How long it took; 0 before it has ended.
+        again_in_s: When the job is to be tried again, once it has ended; None: it is not.
     """
 
-    def __init__(self, surroundings: Surroundings, job: Job) -> None:
+    def __init__(self, surroundings: Surroundings, turn: Turn) -> None:
         """Record that the attempt begins.
 
         Raises:
             RunStoreError, OSError: That cannot be recorded.
         """
-        self.job = job
+        self.turn = turn
+        self.job = job = turn.job
         self.duration_s = 0.0
+        self.again_in_s: float | None = None
         self._around = surroundings
         self._log: AttemptLog = surroundings.run.job(job.id)
         self.number = self._log.attempt
@@ -80,12 +97,7 @@ class JobAttempt:
     @property
     def is_in_thread(self) -> bool:
         """Whether it is a function in a thread of this process, which nothing can stop."""
-        return isinstance(self.job.action, Call) and not self._needs_process
-
-    @property
-    def _needs_process(self) -> bool:
-        """Whether a call needs what a thread has not: an environment, a working folder."""
-        return bool(self.job.env) or self.job.cwd is not None
+        return self.job.is_in_thread and self._around.pipeline.timeout_s is None
 
     def run(self) -> Outcome | None:
         """Run the job and record how it ended.
@@ -111,7 +123,8 @@ class JobAttempt:
         Returns:
             How it ended; None: it has just ended by itself.
         """
-        return self._settle(Outcome("interrupted", error="stopped with the run; it did not react"))
+        cause = self._around.stop.cause or INTERRUPTED
+        return self._settle(Outcome(cause.status, error=f"{cause.text}; it did not react"))
 
     def _append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own."""
@@ -126,27 +139,32 @@ class JobAttempt:
 
     def _call(self, call: Call, log: int) -> Outcome:
         """Call in this thread, or in a Python of its own."""
-        if self._needs_process:
+        if not self.is_in_thread:
             argv, task = child_command(call, self._around.pipeline.root)
             return outcome_of_child(self._process(argv, log, orjson.dumps(task)))
         if self._around.is_stopping():
             # It came in the same instant; nothing can stop the function once it runs.
-            return Outcome("interrupted", error="stopped with the run")
+            return self._around.stopped(Outcome("interrupted"))
         in_main_thread = threading.current_thread() is threading.main_thread()
         interruptible = self._around.interruptible if in_main_thread else None
-        return run_call(call, self._current, log, interruptible)
+        outcome = run_call(call, self._current, log, interruptible)
+        return self._around.stopped(outcome) if outcome.status == "interrupted" else outcome
 
     def _process(self, argv: Sequence[str] | str, log: int, text: bytes | None = None) -> Outcome:
         environment = self._identity.environment(self._log.output_path)
-        outcome = run_process(
+        program = Program(
             argv,
-            log=log,
-            env={**self._around.env, **self.job.env, **environment},
-            cwd=self._around.pipeline.root / (self.job.cwd or ""),
-            stop=self._around.stop,
-            on_start=self._record_process,
-            stdin_text=text,
-            inherited=self._guard_descriptors(),
+            log,
+            {**self._around.env, **self.job.env, **environment},
+            self._around.pipeline.root / (self.job.cwd or ""),
+            text,
+            self._guard_descriptors(),
+        )
+        outcome = run_process(
+            program,
+            self._around.stop,
+            self._record_process,
+            limit(self.turn, self._began, self._around.pipeline.grace_s),
         )
         # What a function returns may be of any kind.
         only_object = not isinstance(self.job.action, Call)
@@ -174,9 +192,18 @@ class JobAttempt:
             self._is_settled = True
         with self._log:
             outcome = self._record_output(outcome)
+            self._record_retry(outcome)
             self.duration_s = round(time.monotonic() - self._began, 6)
             self._log.end(outcome.status, duration_s=self.duration_s, **outcome.fields())
         return outcome
+
+    def _record_retry(self, outcome: Outcome) -> None:
+        """Record that the job is to be tried again, if it is."""
+        if self._around.is_stopping():
+            return
+        self.again_in_s = delay_s(self.turn, outcome, time.monotonic())
+        if self.again_in_s is not None:
+            self._log.append("retry_wait", delay_s=self.again_in_s, tries=self.turn.tries)
 
     def _record_output(self, outcome: Outcome) -> Outcome:
         if outcome.output is None:

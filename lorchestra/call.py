@@ -43,7 +43,9 @@ def _run_in_context(call: Call, job: CurrentJob, log: int, interruptible: Interr
     set_current_job(job)
     with printing_to(log):
         outcome = _outcome(call, log, interruptible)
-    return _stopped(outcome) if job.was_told or interruptible.interrupted else outcome
+    if job.was_told or interruptible.interrupted:
+        return replace(outcome, status="interrupted")
+    return outcome
 
 
 def _outcome(call: Call, log: int, interruptible: Interruptible) -> Outcome:
@@ -63,11 +65,6 @@ def _traceback(error: BaseException) -> str:
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def _stopped(outcome: Outcome) -> Outcome:
-    how_it_ended = f" ({outcome.error})" if outcome.error else ""
-    return replace(outcome, status="interrupted", error=f"stopped with the run{how_it_ended}")
 
 
 def _of_system_exit(error: SystemExit, log: int) -> Outcome:

@@ -20,6 +20,8 @@ JOB_ID = "LORCHESTRA_JOB_ID"
 ATTEMPT = "LORCHESTRA_ATTEMPT"
 IDEMPOTENCY_KEY = "LORCHESTRA_IDEMPOTENCY_KEY"
 OUTPUT = "LORCHESTRA_OUTPUT"
+# All three together are in the environment of one attempt's processes and of no other.
+MARKS = (RUN_ID, JOB_ID, ATTEMPT)
 
 
 @dataclass(frozen=True, slots=True)

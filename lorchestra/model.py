@@ -14,6 +14,9 @@ from typing import Any
 
 import orjson
 
+from lorchestra.durations import written
+from lorchestra.stop import GRACE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -56,6 +59,41 @@ Action = Shell | Command | Call
 
 
 @dataclass(frozen=True, slots=True)
+class Retries:
+    """`retries:` how often and when a job that did not succeed is tried again.
+
+    Attributes:
+        max: How many more attempts there are after the first.
+        backoff_s: Seconds until the second attempt.
+        factor: What each further wait is longer by.
+        max_backoff_s: The longest wait, in seconds.
+        jitter: Whether each wait is shortened by up to a half, at random, so that jobs that failed
+            together do not come back together.
+        on_exit_codes: Only after these; None: whatever went wrong, a timeout too.
+    """
+
+    max: int
+    backoff_s: float = 1.0
+    factor: float = 2.0
+    max_backoff_s: float = 300.0
+    jitter: bool = False
+    on_exit_codes: frozenset[int] | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """The retries as they stand in a pipeline file."""
+        definition: dict[str, Any] = {
+            "max": self.max,
+            "backoff": written(self.backoff_s),
+            "factor": self.factor,
+            "max_backoff": written(self.max_backoff_s),
+            "jitter": self.jitter,
+        }
+        if self.on_exit_codes is not None:
+            definition["on_exit_codes"] = sorted(self.on_exit_codes)
+        return definition
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One named unit of work.
 
@@ -66,6 +104,11 @@ class Job:
         cwd: The folder it runs in, relative to the project folder; None: the project folder.
         description: For people; no effect.
         source: The file that defines it, for people; None for a job that code made.
+        timeout_s: Seconds that one attempt may take; None: without limit.
+        total_timeout_s: Seconds that all attempts and the waits between them may take together.
+        retries: When it is tried again; None: it is not.
+        isolation: `process`: a `call` runs in a Python of its own, which can be stopped. `thread`:
+            it runs in a worker's thread, unless something else here needs a process.
     """
 
     id: str
@@ -74,9 +117,26 @@ class Job:
     cwd: str | None = None
     description: str = ""
     source: Path | None = None
+    timeout_s: float | None = None
+    total_timeout_s: float | None = None
+    retries: Retries | None = None
+    isolation: str = "thread"
+
+    @property
+    def is_in_thread(self) -> bool:
+        """Whether it is a function in a thread of the runner, which nothing can stop.
+
+        A thread has neither an environment nor a working folder of its own.
+        """
+        needs_process = self.env or self.cwd is not None or self.isolation == "process"
+        is_limited = self.timeout_s is not None or self.total_timeout_s is not None
+        return isinstance(self.action, Call) and not (needs_process or is_limited)
 
     def definition(self) -> dict[str, Any]:
-        """Everything that decides what the job does, as it stands in a pipeline file."""
+        """Everything that decides what the job does, as it stands in a pipeline file.
+
+        How long it may take and how often it is tried is not among that.
+        """
         definition = self.action.definition()
         if self.env:
             definition["env"] = dict(self.env)
@@ -126,6 +186,10 @@ class Pipeline:
         root: The project folder: jobs run in it, and `call` imports from it first.
         description: For people; no effect.
         stop_on_failure: After a failure, start no further job (default false).
+        halt: What such a failure means for the jobs that run: `soon`: they finish; `now`: they are
+            stopped.
+        grace_s: Seconds from being asked to end until a job is killed.
+        timeout_s: Seconds that the whole run may take; None: without limit.
         source: The file that it was read from; None when code made it.
     """
 
@@ -135,6 +199,9 @@ class Pipeline:
     description: str = ""
     stop_on_failure: bool = False
     source: Path | None = None
+    halt: str = "soon"
+    grace_s: float = GRACE_S
+    timeout_s: float | None = None
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -157,7 +224,7 @@ class Outcome:
     """How an attempt ended: a value, never an exception.
 
     Attributes:
-        status: `succeeded`, `failed` or `interrupted`.
+        status: `succeeded`, `failed`, `timed_out` or `interrupted`.
         exit_code: What the process exited with; None: it had none, or a signal ended it.
         signal: The number of the signal that ended it, else None.
         error: Why it did not succeed, as a sentence, else None.

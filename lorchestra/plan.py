@@ -1,11 +1,10 @@
-"""What is to be started, and with how many workers: pure decisions, no I/O."""
+"""With how many workers a stage runs, and what else is decided when a run starts: pure, no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lorchestra.model import Job, Outcome, Pipeline, Stage
+from lorchestra.model import Pipeline, Stage
 
 
 def workers_for(stage: Stage, requested: int | None) -> int:
@@ -25,10 +24,17 @@ class Options:
     Attributes:
         max_workers: How many jobs at once; None: the stage's own number, else 1.
         stop_on_failure: Start nothing after a failure; None: as the file says.
+        halt: What such a failure means for the jobs that run, `soon` or `now`; None: as the file
+            says.
+        timeout_s: Seconds that the whole run may take; None: as the file says.
+        grace_s: Seconds from being asked to end until a job is killed; None: as the file says.
     """
 
     max_workers: int | None = None
     stop_on_failure: bool | None = None
+    halt: str | None = None
+    timeout_s: float | None = None
+    grace_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:
@@ -41,28 +47,11 @@ class Options:
                 return choice
         return pipeline.stop_on_failure
 
-
-class StageQueue:
-    """The jobs of a stage that have not started, in the order written. Not thread-safe."""
-
-    def __init__(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> None:
-        self._jobs = iter(jobs)
-        self._stop_on_failure = stop_on_failure
-        self.halted_by: str | None = None
-
-    def next(self) -> Job | None:
-        """The job to start now; None: there is none to start any more."""
-        return None if self.halted_by is not None else next(self._jobs, None)
-
-    def finished(self, job: Job, outcome: Outcome) -> None:
-        """Take in how a job ended."""
-        if self._stop_on_failure and not outcome.succeeded:
-            self.halt(f"job {job.id!r} did not succeed")
-
-    def halt(self, reason: str) -> None:
-        """Start nothing more."""
-        self.halted_by = self.halted_by or reason
-
-    def rest(self) -> list[Job]:
-        """The jobs that never started."""
-        return list(self._jobs)
+    def over(self, pipeline: Pipeline) -> Pipeline:
+        """The pipeline with what was decided here in place of what its file says."""
+        return replace(
+            pipeline,
+            halt=self.halt or pipeline.halt,
+            timeout_s=pipeline.timeout_s if self.timeout_s is None else self.timeout_s,
+            grace_s=pipeline.grace_s if self.grace_s is None else self.grace_s,
+        )

@@ -2,7 +2,8 @@
 
 What it prints goes straight into its log by the file descriptor, without passing through Python.
 It leads a process group (and session) of its own, so that a Ctrl-C at the terminal reaches only
-lorchestra, and that stopping it reaches what it started. Its standard input is empty.
+lorchestra, and that stopping it reaches what it started; see `belonging` for what has left that
+group. Its standard input is empty.
 
 How platforms differ in starting, stopping and accounting is here and nowhere else.
 """
@@ -16,17 +17,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorchestra.belonging import belonging, has_not_ended
+from lorchestra.context import MARKS
+from lorchestra.deadline import Deadline, Limit
 from lorchestra.model import Outcome
-from lorchestra.stop import Stop
+from lorchestra.stop import Cause, Stop
 
 if TYPE_CHECKING:
     import psutil
 
 _IS_WINDOWS = sys.platform == "win32"
-_GROUP_POLL_S = 0.05
+_REST_POLL_S = 0.05
+_UNKILLABLE_S = 5.0
 _MAX_SHOWN = 1000
 
 
@@ -42,7 +48,7 @@ class ChildProcess:
 
     Attributes:
         pid: Its process id.
-        was_stopped: Whether it was asked to end, or killed, before it had ended.
+        stopped_by: Why it was asked to end, or killed, before it had ended; None: it was not.
         returncode: The exit code, or the negative number of the signal that ended it; None: it
             has not been waited for, or somebody else did that first.
     """
@@ -71,7 +77,7 @@ class ChildProcess:
             OSError: It cannot be started.
             ValueError: An argument or variable holds a NUL byte.
         """
-        self.was_stopped = False
+        self.stopped_by: Cause | None = None
         self.returncode: int | None = None
         self._is_reaped = False
         self._is_killed = False
@@ -88,6 +94,8 @@ class ChildProcess:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.popen.pid
+        self._marks = {name: env[name] for name in MARKS if name in env}
+        self._rest: set[psutil.Process] = set()
 
     def feed(self, text: bytes) -> None:
         """Write its input and close it, once; a process that ended before has lost nothing."""
@@ -105,30 +113,56 @@ class ChildProcess:
         self._is_reaped = True
         # Else it would look for the process when it is thrown away.
         self.popen.returncode = self.returncode or 0
-        if self.was_stopped and not _IS_WINDOWS:
-            self._wait_for_group()
         return usage
 
-    def ask_to_end(self) -> None:
-        """Send SIGTERM to the group; on Windows, where no such thing is, Ctrl-Break."""
-        self._send(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+    def ask_to_end(self, cause: Cause) -> None:
+        """Send SIGTERM to the group; on Windows, where no such thing is, Ctrl-Break.
 
-    def kill(self) -> None:
-        """Send SIGKILL to the group; on Windows, end the process."""
-        self._is_killed = True
-        if _IS_WINDOWS:
-            self.popen.kill()
-        else:
-            self._send(signal.SIGKILL)
-
-    def _send(self, number: int) -> None:
-        if not self._has_ended():
-            self.was_stopped = True
+        What belongs to the job and has left the group is sent SIGTERM too.
+        """
+        if self._has_ended():
+            return
+        self.stopped_by = self.stopped_by or cause
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if _IS_WINDOWS:
-                self.popen.send_signal(number)
-            elif self.was_stopped:
-                os.killpg(self.pid, number)
+                self.popen.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+            else:
+                os.killpg(self.pid, signal.SIGTERM)
+        self._end_rest()
+
+    def kill(self) -> None:
+        """Send SIGKILL to the group and to what has left it, once it was asked to end."""
+        self._is_killed = True
+        if self.stopped_by is None or self._is_reaped:
+            return
+        rest = self._rest_now()  # first: what is left of its parents shows what belongs to it
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if _IS_WINDOWS:
+                self.popen.kill()
+            else:
+                os.killpg(self.pid, signal.SIGKILL)
+        self._end(rest)
+
+    def _end_rest(self) -> bool:
+        """End what is not in the group in the same way; tells whether anything is still there."""
+        self._end(self._rest_now())
+        return any(map(has_not_ended, self._rest))
+
+    def _rest_now(self) -> set[psutil.Process]:
+        """All processes of the job but the first."""
+        return {each for each in belonging(self.pid, self._marks) if each.pid != self.pid}
+
+    def _end(self, found: set[psutil.Process]) -> None:
+        for process in found if self._is_killed else found - self._rest:
+            with contextlib.suppress(psutil_error(), OSError):
+                if self._is_killed:
+                    process.kill()
+                elif not self._is_in_group(process):
+                    process.terminate()
+        self._rest |= found
+
+    def _is_in_group(self, process: psutil.Process) -> bool:
+        return not _IS_WINDOWS and os.getpgid(process.pid) == self.pid
 
     def _has_ended(self) -> bool:
         """Whether it has ended, even if its thread has not come to notice."""
@@ -145,8 +179,12 @@ class ChildProcess:
             # Until it is reaped, no other process can be given its pid: a signal sent in between
             # finds it, not a stranger.
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self._wait_for_rest()
             self._is_reaped = True
         _, status, used = os.wait4(self.pid, 0)
+        if not self._is_reaped:  # macOS
+            self._is_reaped = True
+            self._wait_for_rest()
         self.returncode = os.waitstatus_to_exitcode(status)
         peak_kb = used.ru_maxrss // 1024 if sys.platform == "darwin" else used.ru_maxrss
         max_rss_kb = peak_kb if _is_own_peak(peak_kb) else None
@@ -154,31 +192,28 @@ class ChildProcess:
 
     def _wait_windows(self) -> Usage:
         self.returncode = self.popen.wait()
+        self._wait_for_rest()
         return Usage()
 
-    def _wait_for_group(self) -> None:
-        """Let what the stopped process started finish its own clean-up, until it is killed."""
-        while not self._is_killed and _is_group_at_work(self.pid):
-            time.sleep(_GROUP_POLL_S)
+    def _wait_for_rest(self) -> None:
+        """Let what a stopped process started finish its own clean-up, until it is killed."""
+        if self.stopped_by is None:
+            return
+        give_up_at: float | None = None
+        while self._end_rest():
+            if self._is_killed:
+                # One that does not go even then waits for a device: nothing can be done.
+                give_up_at = give_up_at or time.monotonic() + _UNKILLABLE_S
+                if time.monotonic() > give_up_at:
+                    return
+            time.sleep(_REST_POLL_S)
 
 
-def _is_group_at_work(leader: int) -> bool:
-    """Tell whether a process of the group still runs; one that nobody has reaped does not."""
+def psutil_error() -> type[Exception]:
+    """What psutil raises of a process that is gone, or another user's."""
     import psutil
 
-    def is_member(pid: int) -> bool:
-        try:
-            return os.getpgid(pid) == leader and _has_not_ended(psutil.Process(pid))
-        except (OSError, psutil.Error):
-            return False
-
-    return any(map(is_member, psutil.pids()))
-
-
-def _has_not_ended(process: psutil.Process) -> bool:
-    import psutil
-
-    return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    return psutil.Error
 
 
 _known_peak_kb = 0
@@ -215,49 +250,78 @@ def shell_command(line: str) -> Sequence[str] | str:
     return line if _IS_WINDOWS else ("/bin/sh", "-c", line)
 
 
-def run_process(
-    argv: Sequence[str] | str,
-    *,
-    log: int,
-    env: Mapping[str, str],
-    cwd: Path,
-    stop: Stop,
-    on_start: Callable[[int], object],
-    stdin_text: bytes | None = None,
-    inherited: Sequence[int] = (),
-) -> Outcome:
-    """Run a process to its end.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is started, and what it is given.
 
-    Args:
+    Attributes:
         argv: The program and its arguments, or a line for the shell from `shell_command`.
         log: The descriptor that everything it prints goes to.
         env: Its whole environment.
         cwd: The folder it runs in.
-        stop: What can stop it.
-        on_start: Called with its pid.
         stdin_text: What it reads from its standard input; None: nothing.
         inherited: Descriptors that it keeps open, besides the standard ones; not on Windows.
+    """
+
+    argv: Sequence[str] | str
+    log: int
+    env: Mapping[str, str]
+    cwd: Path
+    stdin_text: bytes | None = None
+    inherited: Sequence[int] = ()
+
+    def start(self) -> ChildProcess:
+        """Start it.
+
+        Raises:
+            OSError: It cannot be started.
+            ValueError: An argument or variable holds a NUL byte.
+        """
+        stdin = subprocess.DEVNULL if self.stdin_text is None else subprocess.PIPE
+        return ChildProcess(
+            self.argv,
+            log=self.log,
+            env=self.env,
+            cwd=self.cwd,
+            stdin=stdin,
+            inherited=self.inherited,
+        )
+
+
+def run_process(
+    program: Program,
+    stop: Stop,
+    on_start: Callable[[int], object],
+    limit: Limit | None = None,
+) -> Outcome:
+    """Run a process to its end.
+
+    Args:
+        program: What to start.
+        stop: What can stop it.
+        on_start: Called with its pid.
+        limit: How long it may take; None: for ever.
 
     Returns:
         How it ended. A process that cannot be started has failed, and its log says why.
     """
-    stdin = subprocess.DEVNULL if stdin_text is None else subprocess.PIPE
     try:
-        process = ChildProcess(argv, log=log, env=env, cwd=cwd, stdin=stdin, inherited=inherited)
+        process = program.start()
     except (OSError, ValueError) as error:
-        reason = _why_not_started(argv, cwd, error)
-        os.write(log, f"lorchestra: {reason}\n".encode())
+        reason = _why_not_started(program.argv, program.cwd, error)
+        os.write(program.log, f"lorchestra: {reason}\n".encode())
         return Outcome("failed", error=reason)
     stop.enter(process)
-    try:
-        on_start(process.pid)
-        if stdin_text is not None:
-            process.feed(stdin_text)
-    finally:
-        # It must not wait for its input for ever when its start could not be recorded.
-        process.feed(b"")
-        usage = process.wait()
-        stop.leave(process)
+    with Deadline(limit, process):
+        try:
+            on_start(process.pid)
+            if program.stdin_text is not None:
+                process.feed(program.stdin_text)
+        finally:
+            # It must not wait for its input for ever when its start could not be recorded.
+            process.feed(b"")
+            usage = process.wait()
+            stop.leave(process)
     return _outcome(process, usage)
 
 
@@ -268,8 +332,8 @@ def _outcome(process: ChildProcess, usage: Usage) -> Outcome:
     exit_code, number = (code, None) if code >= 0 else (None, -code)
     how_it_ended = f"exit code {code}" if number is None else f"signal {_signal_name(number)}"
     status, error = ("succeeded", None) if code == 0 else ("failed", how_it_ended)
-    if process.was_stopped:
-        status, error = "interrupted", f"stopped with the run ({how_it_ended})"
+    if process.stopped_by is not None:
+        status, error = process.stopped_by.status, f"{process.stopped_by.text} ({how_it_ended})"
     return Outcome(
         status,
         exit_code=exit_code,

@@ -18,12 +18,15 @@ import lorchestra
 from lorchestra.attempt import Surroundings
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
+from lorchestra.deadline import Deadline, Limit
+from lorchestra.durations import written
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.plan import Options, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
     JobFinished,
+    JobGivenUp,
     JobNotRun,
     RunFinished,
     RunStarted,
@@ -32,7 +35,7 @@ from lorchestra.progress import (
 )
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
-from lorchestra.stop import Stop
+from lorchestra.stop import Cause, Stop
 from runstore import Run, RunStore
 
 
@@ -86,16 +89,36 @@ def run_pipeline(
 
     In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
     """
-    stop, interruptible = Stop(), Interruptible()
+    options = options or Options()
+    pipeline = options.over(pipeline)
+    stop, interruptible = Stop(pipeline.grace_s), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard by raising.
-        run = stack.enter_context(_create_run(pipeline, store, options or Options()))
-        stack.enter_context(stop_on_signals(stop, interruptible))
+        run = stack.enter_context(_create_run(pipeline, store, options))
+        stack.callback(stop.close)
+        stack.enter_context(stop_on_signals(stop, interruptible, grace_s=pipeline.grace_s))
+        stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
-        return _PipelineRun(around, options or Options(), handlers).run(store.path)
+        return _PipelineRun(around, options, handlers).run(store.path)
+
+
+def _limit(pipeline: Pipeline) -> Limit | None:
+    """How long the whole run may take."""
+    if pipeline.timeout_s is None:
+        return None
+    text = f"timed out: the whole run may take {written(pipeline.timeout_s)}"
+    return Limit(pipeline.timeout_s, Cause(text, "timed_out"), pipeline.grace_s)
+
+
+class _WholeRun:
+    """All that runs, as what a deadline ends."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.ask_to_end = stop.end
+        self.kill = stop.force
 
 
 def _create_run(pipeline: Pipeline, store: RunStore, options: Options) -> Run:
@@ -143,9 +166,9 @@ class _PipelineRun:
         return RunResult(run.id, status, receipt, stop.signal, self._hung)
 
     def _status(self) -> str:
-        if self._around.stop.requested and self._counts.total() != self._counts["succeeded"]:
-            return "interrupted"
-        return "succeeded" if self._counts.total() == self._counts["succeeded"] else "failed"
+        if self._counts.total() == self._counts["succeeded"]:
+            return "succeeded"
+        return "failed" if self._around.stop.signal is None else "interrupted"
 
     def _run_stage(self, stage: Stage) -> str | None:
         """Run one stage; gives why no later one may run, or None."""
@@ -167,7 +190,9 @@ class _PipelineRun:
             self._hear(JobNotRun(stage.name, job.id, status, reason))
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, JobFinished):
+        if isinstance(event, JobGivenUp) or (
+            isinstance(event, JobFinished) and event.again_in_s is None
+        ):
             self._counts[event.outcome.status] += 1
         elif isinstance(event, JobNotRun):
             self._counts[event.status] += 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 
 from lorchestra.attempt import JobAttempt, Surroundings
 from lorchestra.executors import Say, ThreadTeam
-from lorchestra.model import Job, Outcome, Stage
-from lorchestra.plan import StageQueue
-from lorchestra.progress import Event, JobFinished, JobStarted
+from lorchestra.model import Outcome, Stage
+from lorchestra.progress import Event, JobFinished, JobGivenUp, JobStarted
+from lorchestra.queue import StageQueue, Wait
+from lorchestra.retrying import Turn
+from lorchestra.stop import Cause
 
 
 class StageRun:
@@ -25,9 +28,10 @@ class StageRun:
         self.queue = StageQueue(stage.jobs, stop_on_failure=stop_on_failure)
         self.counts: Counter[str] = Counter()
         self.hung = False
+        self._stop_on_failure = stop_on_failure
         self._around = around
         self._stage = stage
-        self._turn = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
         self._running: dict[int, JobAttempt] = {}
         self._error: BaseException | None = None
 
@@ -41,39 +45,57 @@ class StageRun:
         Raises:
             RunStoreError, OSError: The record cannot be written. Running jobs were waited for.
         """
+        stop = self._around.stop
+        stop.when_requested = self._wake
         if workers == 1:
             self._work(0, hear)
         else:
             team: ThreadTeam[Event] = ThreadTeam(workers)
-            self._around.stop.when_forced = team.look_up
+            stop.when_forced = team.look_up
             team.run(self._work, hear, self._give_up_hung)
-            self._around.stop.when_forced = None
+        stop.when_requested = stop.when_forced = None
         if self._error is not None:
             raise self._error
+        self._tell_given_up(hear)
 
     def _work(self, worker: int, say: Say[Event]) -> None:
         """Run one job after another until there is none to start."""
         try:
-            while (job := self._next()) is not None:
-                self._run_job(worker, job, say)
+            while (turn := self._next()) is not None:
+                self._run_job(worker, turn, say)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, in its thread
             self._note(error)
 
     def _note(self, error: BaseException) -> None:
-        with self._turn:
+        with self._changed:
             self._error = self._error or error
+            self._changed.notify_all()
 
-    def _next(self) -> Job | None:
-        with self._turn:
-            if self._around.is_stopping():
-                self.queue.halt("the run was interrupted")
-            if self._error is not None:
-                self.queue.halt("the record cannot be written")
-            return self.queue.next()
+    def _wake(self) -> None:
+        """Let the workers that wait look again."""
+        with self._changed:
+            self._changed.notify_all()
 
-    def _run_job(self, worker: int, job: Job, say: Say[Event]) -> None:
-        attempt = JobAttempt(self._around, job)
-        say(JobStarted(self._stage.name, job.id, attempt.number))
+    def _next(self) -> Turn | None:
+        """Wait until there is a job to start; None: there will be none."""
+        while True:
+            # Outside the lock: asking may stop the run, which wakes those who wait under it.
+            is_stopping = self._around.is_stopping()
+            with self._changed:
+                if is_stopping:
+                    self.queue.halt(self._around.why_stopping())
+                if self._error is not None:
+                    self.queue.halt("the record cannot be written")
+                found = self.queue.next(time.monotonic())
+                if not isinstance(found, Wait):
+                    self._changed.notify_all()
+                    return found
+                if not self._around.stop.requested:
+                    self._changed.wait(found.seconds)
+
+    def _run_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
+        attempt = JobAttempt(self._around, turn)
+        say(JobStarted(self._stage.name, turn.job.id, attempt.number))
         self._running[worker] = attempt
         try:
             outcome = attempt.run()
@@ -83,9 +105,13 @@ class StageRun:
             self._finish(attempt, outcome, say)
 
     def _finish(self, attempt: JobAttempt, outcome: Outcome, say: Say[Event]) -> None:
-        with self._turn:
-            self.counts[outcome.status] += 1
-            self.queue.finished(attempt.job, outcome)
+        again_in_s = attempt.again_in_s
+        with self._changed:
+            if again_in_s is None:
+                self.counts[outcome.status] += 1
+            self.queue.finished(attempt.turn, outcome, again_in_s, time.monotonic())
+            self._changed.notify_all()
+        self._stop_others(attempt, outcome)
         say(
             JobFinished(
                 self._stage.name,
@@ -94,8 +120,23 @@ class StageRun:
                 outcome,
                 attempt.duration_s,
                 attempt.log_path,
+                again_in_s,
             )
         )
+
+    def _stop_others(self, attempt: JobAttempt, outcome: Outcome) -> None:
+        """Stop the jobs at work, if this one's failure means that."""
+        is_failure = attempt.again_in_s is None and not outcome.succeeded
+        if is_failure and self._stop_on_failure and self._around.pipeline.halt == "now":
+            self._around.stop.end(Cause(f"stopped because job {attempt.job.id!r} did not succeed"))
+
+    def _tell_given_up(self, hear: Say[Event]) -> None:
+        """Record the jobs that were to be tried again when the run was stopped."""
+        for job, tries, outcome in self.queue.given_up():
+            reason = self.queue.halted_by or ""
+            self._around.run.append("retry_cancelled", of=job.id, reason=reason)
+            self.counts[outcome.status] += 1
+            hear(JobGivenUp(self._stage.name, job.id, tries, outcome, reason))
 
     def _give_up_hung(self, say: Say[Event]) -> set[int]:
         """Record as interrupted the functions that did not react to the stop in time."""

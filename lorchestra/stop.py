@@ -9,15 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 GRACE_S = 10.0
+
+
+class Cause(NamedTuple):
+    """Why something that runs is ended before its time.
+
+    Attributes:
+        text: As the beginning of a sentence, `stopped with the run` for example.
+        status: What it is recorded as.
+    """
+
+    text: str
+    status: str = "interrupted"
+
+
+INTERRUPTED = Cause("stopped with the run")
 
 
 class Stoppable(Protocol):
     """A running job that can be asked to end, and made to. Both may come after it has ended."""
 
-    def ask_to_end(self) -> None:
+    def ask_to_end(self, cause: Cause) -> None:
         """Ask it to end."""
 
     def kill(self) -> None:
@@ -28,31 +43,47 @@ class Stop:
     """What all parts of a run look at to know whether to go on. Thread-safe.
 
     Attributes:
-        signal: The number of the signal that asked for the stop; None: nobody asked.
+        signal: The number of the signal that interrupted the run; None: none did.
+        cause: Why it is to stop, as the first who asked said; None: nobody asked.
         forced: Whether what runs has been killed.
-        when_forced: Called once, when it is; None: nobody wants to know.
+        when_requested: Called once, when it is to stop; None: nobody wants to know.
+        when_forced: Called once, when it is killed; None: nobody wants to know.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        """Start with nothing to stop.
+
+        Args:
+            grace_s: Seconds from the request until what still runs is killed, where it is not a
+                signal that asks: those that pass signals on know of a second one, too.
+        """
         self.signal: int | None = None
+        self.cause: Cause | None = None
         self.forced = False
+        self.when_requested: Callable[[], None] | None = None
         self.when_forced: Callable[[], None] | None = None
+        self._grace_s = grace_s
         self._turn = threading.Lock()
         self._running: set[Stoppable] = set()
+        self._timer: threading.Timer | None = None
 
     @property
     def requested(self) -> bool:
         """Whether the run is to stop."""
-        return self.signal is not None
+        return self.cause is not None
 
     def request(self, signal: int) -> None:
-        """Ask everything that runs to end, and let nothing new start."""
+        """Let a signal ask everything that runs to end, and let nothing new start."""
         with self._turn:
-            if self.signal is not None:
-                return
-            self.signal = signal
-            for job in self._running:
-                job.ask_to_end()
+            self.signal = self.signal or signal
+        self._ask(INTERRUPTED)
+
+    def end(self, cause: Cause) -> None:
+        """The same, for another reason; what still runs when the grace is over is killed."""
+        if self._ask(cause):
+            self._timer = threading.Timer(self._grace_s, self.force)
+            self._timer.daemon = True
+            self._timer.start()
 
     def force(self) -> None:
         """Kill everything that still runs."""
@@ -70,12 +101,31 @@ class Stop:
         """Note that a job runs; where the stop came first, it is told at once."""
         with self._turn:
             self._running.add(job)
+            if self.cause is not None:
+                job.ask_to_end(self.cause)
             if self.forced:
                 job.kill()
-            elif self.requested:
-                job.ask_to_end()
 
     def leave(self, job: Stoppable) -> None:
         """Note that a job has ended."""
         with self._turn:
             self._running.discard(job)
+
+    def close(self) -> None:
+        """The run has ended: nothing is to be killed any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+    def _ask(self, cause: Cause) -> bool:
+        """Ask everything that runs to end; False: somebody has before."""
+        with self._turn:
+            if self.cause is not None:
+                return False
+            self.cause = cause
+            for job in self._running:
+                job.ask_to_end(cause)
+            when_requested = self.when_requested
+        if when_requested is not None:
+            when_requested()
+        return True

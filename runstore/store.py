@@ -262,7 +262,7 @@ class RunStore:
         return check_store(self.path)
 
     def _refuse_missing(self) -> None:
-        if not self.exists():
+        if not check_store(self.path):
             raise StoreNotFoundError(self.path)
 
     def verify(

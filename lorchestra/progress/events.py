@@ -50,6 +50,18 @@ class JobFinished:
     outcome: Outcome
     duration_s: float
     log_path: str
+    again_in_s: float | None = None  # when it is tried again; None: it is not
+
+
+@dataclass(frozen=True, slots=True)
+class JobGivenUp:
+    """A job that was to be tried again will not be: how its last attempt ended counts."""
+
+    stage: str
+    job_id: str
+    tries: int
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,13 @@ class RunFinished:
 
 
 Event = (
-    RunStarted | StageStarted | JobStarted | JobFinished | JobNotRun | StageFinished | RunFinished
+    RunStarted
+    | StageStarted
+    | JobStarted
+    | JobFinished
+    | JobGivenUp
+    | JobNotRun
+    | StageFinished
+    | RunFinished
 )
 Handler = Callable[[Event], object]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lorchestra.progress.events import Event, JobFinished
+from lorchestra.progress.events import Event, JobFinished, JobStarted
 from lorchestra.report.logs import TAIL_LINES, log_tail
 from lorchestra.report.text import counted, printable, short
 
@@ -19,9 +19,11 @@ class Failures:
         self._finished: list[JobFinished] = []
 
     def __call__(self, event: Event) -> None:
-        """Keep the event if it is a failure."""
+        """Keep the event if it is a failure that no further attempt can make good."""
         if isinstance(event, JobFinished) and event.outcome.status not in _NO_FAILURE:
             self._finished.append(event)
+        elif isinstance(event, JobStarted) and event.attempt > 1:
+            self._finished = [each for each in self._finished if each.job_id != event.job_id]
 
     def lines(self, more: str) -> Iterator[str]:
         """The report, line by line; nothing when nothing failed.

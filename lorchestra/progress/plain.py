@@ -8,6 +8,7 @@ from collections.abc import Callable
 from lorchestra.progress.events import (
     Event,
     JobFinished,
+    JobGivenUp,
     JobNotRun,
     JobStarted,
     RunFinished,
@@ -43,6 +44,8 @@ def _line(event: Event) -> str | None:
             return f"{_name(event.job_id, event.attempt)} started"
         case JobFinished():
             return _finished(event)
+        case JobGivenUp():
+            return f"{short(event.job_id)} is not tried again: {short(event.reason)}"
         case JobNotRun():
             return f"{short(event.job_id)} {event.status}: {short(event.reason)}"
         case RunFinished():
@@ -56,7 +59,8 @@ def _line(event: Event) -> str | None:
 def _finished(event: JobFinished) -> str:
     ended = f"{event.outcome.status} in {duration(event.duration_s)}"
     error = f": {short(event.outcome.error)}" if event.outcome.error else ""
-    return f"{_name(event.job_id, event.attempt)} {ended}{error}"
+    again = "" if event.again_in_s is None else f"; again in {duration(event.again_in_s)}"
+    return f"{_name(event.job_id, event.attempt)} {ended}{error}{again}"
 
 
 def _name(job_id: str, attempt: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -10,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lorchestra import Call, Command, Job, Options, Pipeline, Shell, Stage, run_pipeline, runner
+from lorchestra import Call, Command, Job, Options, Pipeline, Shell, Stage, run_pipeline
 from lorchestra.progress import Event, JobFinished
-from lorchestra.signals import SIGNALS, stop_on_signals
+from lorchestra.signals import SIGNALS
 from runstore import RunStore
 
 
@@ -46,10 +45,9 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     root = Path(spec["root"])
     stages = tuple(Stage(s["name"], tuple(map(job, s["jobs"]))) for s in spec["stages"])
-    vars(runner)["stop_on_signals"] = functools.partial(stop_on_signals, grace_s=spec["grace_s"])
     before = signal_state()
     result = run_pipeline(
-        Pipeline("p", stages, root),
+        Pipeline("p", stages, root, grace_s=spec["grace_s"]),
         RunStore(root / "store", "os"),
         Options(spec["workers"]),
         handlers=[tell],

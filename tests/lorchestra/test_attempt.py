@@ -15,6 +15,7 @@ from lorchestra.attempt import JobAttempt, Surroundings
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.model import Job, Outcome, Pipeline, Stage
+from lorchestra.retrying import Turn
 from lorchestra.signals import Interruptible
 from lorchestra.stop import Stop
 from runstore import Run, RunStore, SegmentClosedError, files
@@ -66,7 +67,7 @@ def records_of(store: RunStore, run: Run) -> list[dict[str, Any]]:
 class TestRecords:
     def test_a_process_from_begin_to_end(self, around: Surroundings, store: RunStore) -> None:
         line = """echo hello; echo '{"rows": 2}' > $LORCHESTRA_OUTPUT"""
-        attempt = JobAttempt(around, shell("a", line))
+        attempt = JobAttempt(around, Turn(shell("a", line)))
         assert (attempt.number, attempt.duration_s, attempt.is_in_thread) == (1, 0.0, False)
         outcome = attempt.run()
         assert outcome is not None
@@ -82,7 +83,7 @@ class TestRecords:
 
     def test_attempts_of_a_job_are_counted(self, around: Surroundings, store: RunStore) -> None:
         for number in (1, 2, 3):
-            attempt = JobAttempt(around, shell("a", "echo $LORCHESTRA_ATTEMPT"))
+            attempt = JobAttempt(around, Turn(shell("a", "echo $LORCHESTRA_ATTEMPT")))
             assert attempt.number == number
             attempt.run()
             assert Path(attempt.log_path).read_text() == f"{number}\n"
@@ -91,7 +92,7 @@ class TestRecords:
     def test_the_key_is_made_from_the_run_key(self, around: Surroundings) -> None:
         logs = []
         for _ in range(2):
-            attempt = JobAttempt(around, shell("a", "echo $LORCHESTRA_IDEMPOTENCY_KEY"))
+            attempt = JobAttempt(around, Turn(shell("a", "echo $LORCHESTRA_IDEMPOTENCY_KEY")))
             attempt.run()
             logs.append(Path(attempt.log_path).read_text())
         assert logs[0] == logs[1] != "\n"
@@ -108,7 +109,7 @@ class TestRecords:
     def test_a_call_with_an_environment_or_a_folder_is_no_thread(
         self, around: Surroundings, job: Job, in_thread: bool
     ) -> None:
-        attempt = JobAttempt(around, job)
+        attempt = JobAttempt(around, Turn(job))
         assert attempt.is_in_thread == in_thread
         attempt.abandon()
 
@@ -117,7 +118,7 @@ class TestAbandoning:
     def test_the_first_to_settle_it_counts(
         self, around: Surroundings, functions: str, store: RunStore
     ) -> None:
-        attempt = JobAttempt(around, call("a", f"{functions}:hang"))
+        attempt = JobAttempt(around, Turn(call("a", f"{functions}:hang")))
         outcomes: list[Outcome | None] = []
         thread = threading.Thread(target=lambda: outcomes.append(attempt.run()))
         thread.start()
@@ -139,7 +140,7 @@ class TestAbandoning:
     def test_one_that_has_ended_cannot_be_abandoned(
         self, around: Surroundings, store: RunStore
     ) -> None:
-        attempt = JobAttempt(around, shell("a", "true"))
+        attempt = JobAttempt(around, Turn(shell("a", "true")))
         attempt.run()
         assert attempt.abandon() is None
         assert store.read(around.run.id).jobs["a"].status == "succeeded"
@@ -147,7 +148,7 @@ class TestAbandoning:
     def test_after_the_run_there_is_nothing_to_record(self, around: Surroundings) -> None:
         around.run.end()
         with pytest.raises(SegmentClosedError):
-            JobAttempt(around, shell("a", "true"))
+            JobAttempt(around, Turn(shell("a", "true")))
 
 
 class TestStopping:
@@ -155,7 +156,7 @@ class TestStopping:
         self, around: Surroundings, functions: str
     ) -> None:
         around.stop.request(signal.SIGTERM)
-        outcome = JobAttempt(around, call("a", f"{functions}:never")).run()
+        outcome = JobAttempt(around, Turn(call("a", f"{functions}:never"))).run()
         assert outcome is not None
         assert (outcome.status, outcome.error) == ("interrupted", "stopped with the run")
 
@@ -188,7 +189,7 @@ def test_a_signal_in_the_middle_of_a_record_of_the_function_does_not_tear_it(
             append(descriptor, data)
 
     monkeypatch.setattr(files, "append", interrupted)
-    outcome = JobAttempt(around, call("a", f"{functions}:append_and_wait")).run()
+    outcome = JobAttempt(around, Turn(call("a", f"{functions}:append_and_wait"))).run()
     assert outcome is not None
     assert (outcome.status, outcome.error) == (
         "interrupted",

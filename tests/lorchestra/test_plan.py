@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lorchestra.model import Job, Outcome, Pipeline, Shell, Stage
-from lorchestra.plan import Options, StageQueue, workers_for
+from lorchestra.model import Job, Pipeline, Shell, Stage
+from lorchestra.plan import Options, workers_for
 
 JOBS = tuple(Job(name, Shell("true")) for name in "abcd")
-GOOD, BAD, STOPPED = Outcome("succeeded"), Outcome("failed"), Outcome("interrupted")
 
 
 @pytest.mark.parametrize(
@@ -50,37 +51,13 @@ def test_less_than_one_worker_cannot_be_asked_for(workers: int) -> None:
         Options(workers)
 
 
-class TestQueue:
-    def test_it_gives_the_jobs_in_the_order_written_and_then_none(self) -> None:
-        queue = StageQueue(JOBS, stop_on_failure=True)
-        assert [queue.next() for _ in range(6)] == [*JOBS, None, None]
-        assert queue.rest() == []
-        assert queue.halted_by is None
-
-    @pytest.mark.parametrize("outcome", [BAD, STOPPED])
-    def test_after_a_failure_it_gives_none_where_that_stops(self, outcome: Outcome) -> None:
-        queue = StageQueue(JOBS, stop_on_failure=True)
-        first, second = queue.next(), queue.next()
-        assert first is not None
-        assert second is not None
-        queue.finished(first, GOOD)
-        assert queue.halted_by is None
-        queue.finished(second, outcome)
-        assert queue.next() is None
-        assert queue.halted_by == "job 'b' did not succeed"
-        assert queue.rest() == list(JOBS[2:])
-
-    def test_and_goes_on_where_it_does_not(self) -> None:
-        queue = StageQueue(JOBS, stop_on_failure=False)
-        first = queue.next()
-        assert first is not None
-        queue.finished(first, BAD)
-        assert queue.next() is JOBS[1]
-
-    def test_the_first_reason_counts(self) -> None:
-        queue = StageQueue(JOBS, stop_on_failure=True)
-        queue.halt("one")
-        queue.halt("two")
-        queue.finished(JOBS[0], BAD)
-        assert queue.halted_by == "one"
-        assert queue.rest() == list(JOBS)
+@pytest.mark.parametrize("name", ["halt", "timeout_s", "grace_s"])
+def test_what_was_asked_for_stands_over_what_the_file_says(name: str) -> None:
+    value: Any = "now" if name == "halt" else 0.5
+    pipeline = Pipeline("p", (Stage("s", JOBS),), Path(), timeout_s=9.0, grace_s=8.0)
+    assert Options().over(pipeline) == pipeline
+    options: dict[str, Any] = {name: value}
+    changed = Options(**options).over(pipeline)
+    assert getattr(changed, name) == value
+    options = {name: getattr(pipeline, name)}
+    assert replace(changed, **options) == pipeline

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from lorchestra.model import Outcome
-from lorchestra.process import ChildProcess, run_process, shell_command
-from lorchestra.stop import Stop
+from lorchestra.process import ChildProcess, Program, run_process, shell_command
+from lorchestra.stop import INTERRUPTED, Stop
 from runstore import start_token
 from tests.leaks import nothing_left_behind
 from tests.lorchestra.running import (
@@ -296,17 +296,14 @@ class Started:
         self._thread.start()
 
     def _run(self, line: str, **fields: Any) -> None:
-        fields.setdefault("on_start", lambda _pid: None)
+        on_start = fields.pop("on_start", lambda _pid: None)
+        limit = fields.pop("limit", None)
+        argv = ("/bin/sh", "-c", line)
         with open(self.folder / "log", "wb") as log:
+            env = {**os.environ, **fields.pop("env", {})}
+            program = Program(argv, log.fileno(), env, self.folder, **fields)
             try:
-                self.outcome = run_process(
-                    ("/bin/sh", "-c", line),
-                    log=log.fileno(),
-                    env=dict(os.environ),
-                    cwd=self.folder,
-                    stop=self.stop,
-                    **fields,
-                )
+                self.outcome = run_process(program, self.stop, on_start, limit)
             except BaseException as error:
                 self.error = error
 
@@ -383,31 +380,25 @@ class TestStopping:
     def test_after_the_stop_a_process_is_stopped_as_it_starts(self, tmp_path: Path) -> None:
         stop = Stop()
         stop.request(signal.SIGTERM)
-        outcome = run_process(
-            ("/bin/sh", "-c", "sleep 600"),
-            log=2,
-            env={},
-            cwd=tmp_path,
-            stop=stop,
-            on_start=lambda _pid: None,
-        )
+        program = Program(("/bin/sh", "-c", "sleep 600"), 2, {}, tmp_path)
+        outcome = run_process(program, stop, lambda _pid: None)
         assert (outcome.status, outcome.signal) == ("interrupted", signal.SIGTERM)
 
     def test_one_that_had_ended_before_its_thread_noticed_was_not(self, tmp_path: Path) -> None:
         with open(tmp_path / "log", "wb") as log:
             process = ChildProcess(("true",), log=log.fileno(), env=dict(os.environ), cwd=tmp_path)
         eventually(lambda: start_token(process.pid) is None)
-        process.ask_to_end()
+        process.ask_to_end(INTERRUPTED)
         process.wait()
-        assert (process.was_stopped, process.returncode) == (False, 0)
+        assert (process.stopped_by, process.returncode) == (None, 0)
 
     def test_nor_was_one_that_somebody_else_waited_for(self, tmp_path: Path) -> None:
         with open(tmp_path / "log", "wb") as log:
             process = ChildProcess(("true",), log=log.fileno(), env=dict(os.environ), cwd=tmp_path)
         os.waitpid(process.pid, 0)
-        process.ask_to_end()
+        process.ask_to_end(INTERRUPTED)
         process.wait()
-        assert (process.was_stopped, process.returncode) == (False, None)
+        assert (process.stopped_by, process.returncode) == (None, None)
 
     def test_where_the_system_cannot_look_ahead_it_is_told_all_the_same(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -459,8 +450,8 @@ def test_a_process_that_was_waited_for_is_thrown_away_without_a_warning(tmp_path
     process.wait()
     assert process.returncode == 0
     process.kill()
-    process.ask_to_end()
-    assert not process.was_stopped
+    process.ask_to_end(INTERRUPTED)
+    assert process.stopped_by is None
     active: list[subprocess.Popen[bytes]] = subprocess._active  # type: ignore[attr-defined]
     del process
     assert active == []

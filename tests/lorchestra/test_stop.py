@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorchestra.stop import Stop
+from lorchestra.stop import Cause, Stop
 
 
 class Running:
@@ -16,7 +16,7 @@ class Running:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def ask_to_end(self) -> None:
+    def ask_to_end(self, cause: Cause) -> None:
         self.told.append("ask")
 
     def kill(self) -> None:
@@ -74,7 +74,7 @@ def test_one_that_enters_after_the_stop_is_told_at_once(stop: Stop) -> None:
     stop.force()
     later = Running()
     stop.enter(later)
-    assert (late.told, later.told) == (["ask", "kill"], ["kill"])
+    assert (late.told, later.told) == (["ask", "kill"], ["ask", "kill"])
 
 
 def test_who_wants_to_know_of_the_force_is_told_once_and_after_the_jobs(stop: Stop) -> None:
