@@ -275,7 +275,9 @@ class CrashPoint:
         if total <= at_most:
             drawn: Iterator[tuple[Any, ...]] = itertools.product(*choices)
         else:
-            drawn = (tuple(map(chance.choice, choices)) for _ in range(at_most))
+            drawn = (
+                _drawn(len(doubtful_names), len(doubtful_files), chance) for _ in range(at_most)
+            )
         for choice in drawn:
             kept = dict(zip(doubtful_names, choice[: len(doubtful_names)], strict=True))
             fate = dict(zip(doubtful_files, choice[len(doubtful_names) :], strict=True))
@@ -318,3 +320,12 @@ class CrashPoint:
             if name == ROOT or above in tree:  # what is below a lost folder is lost
                 tree[name] = None if found is FOLDER else contents.get(found, self.written[found])
         return tree
+
+
+def _drawn(names: int, contents: int, chance: random.Random) -> tuple[Any, ...]:
+    """What of so many names and contents is there; without a folder nothing below it is."""
+    kept = chance.choice((0.5, 0.9, 0.98))
+    return (
+        *(chance.random() < kept for _ in range(names)),
+        *(chance.choice(("all", "none", "nul")) for _ in range(contents)),
+    )
