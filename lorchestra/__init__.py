@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
-    from lorchestra.model import Call, Command, Job, Pipeline, Shell, Stage
+    from lorchestra.model import Call, Command, Job, Pipeline, Retries, Shell, Stage
     from lorchestra.plan import Options
     from lorchestra.runner import RunResult, run_pipeline
 
@@ -33,6 +33,7 @@ __all__ = [
     "Job",
     "Options",
     "Pipeline",
+    "Retries",
     "RunResult",
     "Shell",
     "Stage",
@@ -52,6 +53,7 @@ _MODULES = {
     "Command": "model",
     "Job": "model",
     "Pipeline": "model",
+    "Retries": "model",
     "Shell": "model",
     "Stage": "model",
     "Options": "plan",

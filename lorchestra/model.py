@@ -144,6 +144,19 @@ class Job:
             definition["cwd"] = self.cwd
         return definition
 
+    def rules(self) -> dict[str, Any]:
+        """How long it may take and how often it is tried, as it stands in a pipeline file."""
+        rules: dict[str, Any] = {}
+        if self.timeout_s is not None:
+            rules["timeout"] = written(self.timeout_s)
+        if self.total_timeout_s is not None:
+            rules["total_timeout"] = written(self.total_timeout_s)
+        if self.retries is not None:
+            rules["retries"] = self.retries.definition()
+        if self.isolation != "thread":
+            rules["isolation"] = self.isolation
+        return rules
+
     def sha256(self) -> str:
         """The hex digest of the definition: two jobs that do the same have the same one."""
         return _digest(self.definition())

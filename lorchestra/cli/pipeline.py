@@ -19,6 +19,7 @@ from lorchestra.cli.options import (
 )
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.streams import only_data_on_stdout
+from lorchestra.cli.units import Seconds
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.plan import Options
@@ -45,6 +46,28 @@ if TYPE_CHECKING:
     default=None,
     help="After a failure start no further job, or run all the same.  "
     "[default: as the pipeline says, else keep going]",
+)
+@click.option(
+    "--halt",
+    type=click.Choice(["soon", "now"]),
+    help="After a failure that stops the run, let the jobs at work finish, or stop them.  "
+    "[default: as the pipeline says, else soon]",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Seconds(may_be_nothing=False),
+    metavar="DURATION",
+    help="How long the whole run may take, such as 2h; then it is stopped, and has failed.  "
+    "[default: as the pipeline says, else without limit]",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=Seconds(),
+    metavar="DURATION",
+    help="How long a job that was asked to end may take until it is killed.  "
+    "[default: as the pipeline says, else 10s]",
 )
 @click.option(
     "--guard",
@@ -74,6 +97,9 @@ def command(
     max_workers: int | None,
     store: Path | None,
     stop_on_failure: bool | None,
+    halt: str | None,
+    timeout_s: float | None,
+    grace_s: float | None,
     guard: str | None,
     durability: Any,
     progress: str,
@@ -92,12 +118,14 @@ def command(
 
     Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
     3: the run cannot be recorded; 75: another run holds the guard; 130, 143: interrupted by
-    Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed after 10 seconds
-    or at a second Ctrl-C.
+    Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed when the grace is
+    over or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
-    options = Options(max_workers or workers_from_environment(), stop_on_failure)
+    options = Options(
+        max_workers or workers_from_environment(), stop_on_failure, halt, timeout_s, grace_s
+    )
     if dry_run:
         _print_plan(pipeline, options, as_json=as_json)
         return

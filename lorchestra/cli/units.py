@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lorchestra.durations import EXAMPLES, seconds_in
+
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _BYTES: dict[str, int] = {"": 1, "B": 1} | {
     f"{prefix}{infix}B": base**power
@@ -31,6 +33,25 @@ class Duration(click.ParamType[timedelta]):
         if number is None or unit not in _SECONDS:
             self.fail(f"must be like 30d, 12h, 5m or 10s, not {value!r}", param, ctx)
         return timedelta(seconds=number * _SECONDS[unit])
+
+
+class Seconds(click.ParamType[float]):
+    """A duration as pipelines have it, in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, may_be_nothing: bool = True) -> None:
+        """Say whether `0s` is one."""
+        self._may_be_nothing = may_be_nothing
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read `90s`, `5m` or `1h30m`."""
+        seconds = value if isinstance(value, float) else seconds_in(value)
+        if seconds is None or (seconds == 0 and not self._may_be_nothing):
+            self.fail(f"must be like {EXAMPLES}, not {value!r}", param, ctx)
+        return seconds
 
 
 class Size(click.ParamType[int]):

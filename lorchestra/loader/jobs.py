@@ -10,11 +10,15 @@ from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.nodes import MapNode, Node
 from lorchestra.loader.problems import Mistake, Problems
-from lorchestra.model import Job
+from lorchestra.loader.retries import read_retries
+from lorchestra.model import Action, Call, Job
 from lorchestra.wording import quoted
 
 LONGEST_ID_BYTES = 10_000
-JOB_KEYS = (*ACTION_KEYS, "env", "cwd", "description")
+JOB_KEYS = (
+    *(*ACTION_KEYS, "env", "cwd", "description"),
+    *("timeout", "total_timeout", "retries", "isolation"),
+)
 
 
 def read_job(
@@ -42,9 +46,24 @@ def read_job(
     env = _env(fields)
     cwd = fields.read("cwd", values.filled)
     description = fields.read("description", values.text)
+    timeout_s = fields.read("timeout", values.duration)
+    total_timeout_s = fields.read("total_timeout", values.duration)
+    retries = read_retries(fields)
+    isolation = _isolation(fields, action)
     if job_id is None or action is None or len(problems) > before:
         return None
-    return Job(job_id, action, env, cwd, description or "", source)
+    return Job(
+        job_id,
+        action,
+        env,
+        cwd,
+        description or "",
+        source,
+        timeout_s,
+        total_timeout_s,
+        retries,
+        isolation,
+    )
 
 
 def read_job_file(document: Node, source: Path, problems: Problems) -> Job | None:
@@ -90,6 +109,13 @@ def id_mistake(name: str) -> str | None:
     if size > LONGEST_ID_BYTES:
         return f"a job id has at most {LONGEST_ID_BYTES:,} bytes, not {size:,}"
     return None
+
+
+def _isolation(fields: Fields, action: Action | None) -> str:
+    isolation = fields.read("isolation", values.one_of("thread", "process"))
+    if isolation is not None and action is not None and not isinstance(action, Call):
+        fields.problems.add(fields.key("isolation"), "isolation is only for a call")
+    return isolation or "thread"
 
 
 def _env(fields: Fields) -> dict[str, str]:

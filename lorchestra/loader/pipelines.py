@@ -12,9 +12,13 @@ from lorchestra.loader.nodes import Node
 from lorchestra.loader.problems import Problems
 from lorchestra.loader.stages import JobLibrary, StageReader
 from lorchestra.model import Job, Pipeline
+from lorchestra.stop import GRACE_S
 from lorchestra.wording import quoted
 
-PIPELINE_KEYS = ("pipeline_id", "description", "stop_on_failure", "stages", "jobs")
+PIPELINE_KEYS = (
+    *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
+    *("stages", "jobs"),
+)
 
 
 def read_pipeline(
@@ -39,10 +43,23 @@ def read_pipeline(
     name = _pipeline_id(fields, source)
     description = fields.read("description", values.text)
     stop_on_failure = fields.read("stop_on_failure", values.flag)
+    halt = fields.read("halt", values.one_of("soon", "now"))
+    grace_s = fields.read("grace", values.duration_or_none)
+    timeout_s = fields.read("timeout", values.duration)
     defined = _defined(fields, source)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = StageReader(source, problems, defined, library).read(listed) if listed else ()
-    return Pipeline(name or "", stages, root, description or "", bool(stop_on_failure), source)
+    return Pipeline(
+        name or "",
+        stages,
+        root,
+        description or "",
+        bool(stop_on_failure),
+        source,
+        halt or "soon",
+        GRACE_S if grace_s is None else grace_s,
+        timeout_s,
+    )
 
 
 def _pipeline_id(fields: Fields, source: Path) -> str | None:

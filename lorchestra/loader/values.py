@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
+from lorchestra.durations import EXAMPLES, MOST_S, seconds_in
 from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, described
 from lorchestra.loader.problems import Mistake
 
@@ -87,14 +89,59 @@ def flag(node: Node, what: str) -> bool:
 
 def workers(node: Node, what: str) -> int:
     """A number of workers."""
+    return whole_number(node, what, 1, MOST_WORKERS)
+
+
+def whole_number(node: Node, what: str, least: int, most: int) -> int:
+    """A whole number between two others, both included."""
+    expected = f"a whole number of at least {least}"
     if not isinstance(node, ScalarNode) or node.kind != "int" or node.text.startswith("-"):
-        raise _mismatch(node, what, "a whole number of at least 1")
-    number = _integer(node.text)
-    if number == 0:
-        raise _mismatch(node, what, "a whole number of at least 1")
-    if number is None or number > MOST_WORKERS:
-        raise _mismatch(node, what, f"at most {MOST_WORKERS:,}")
-    return number
+        raise _mismatch(node, what, expected)
+    found = _integer(node.text)
+    if found is not None and found < least:
+        raise _mismatch(node, what, expected)
+    if found is None or found > most:
+        raise _mismatch(node, what, f"at most {most:,}")
+    return found
+
+
+def number(node: Node, what: str) -> float:
+    """A number, with or without a fraction."""
+    found = single(node, what) if isinstance(node, ScalarNode) else None
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return float(found)
+    raise _mismatch(node, what, "a number")
+
+
+def duration(node: Node, what: str) -> float:
+    """A duration of more than nothing, in seconds."""
+    seconds = duration_or_none(node, what)
+    if seconds == 0:
+        raise Mistake(node, f"{what} must be longer than nothing")
+    return seconds
+
+
+def duration_or_none(node: Node, what: str) -> float:
+    """A duration, in seconds: a text such as `1h30m`, or a number of seconds."""
+    seconds = None
+    if isinstance(node, ScalarNode) and node.kind in {"int", "float"}:
+        seconds = number(node, what)
+    elif isinstance(node, ScalarNode) and node.kind == "text":
+        seconds = seconds_in(node.text)
+    if seconds is None or not 0 <= seconds <= MOST_S:
+        raise _mismatch(node, what, f"a duration such as {EXAMPLES}")
+    return seconds
+
+
+def one_of(*words: str) -> Callable[[Node, str], str]:
+    """Make the check for one of some words."""
+
+    def check(node: Node, what: str) -> str:
+        if not isinstance(node, ScalarNode) or node.text not in words:
+            raise _mismatch(node, what, " or ".join(words))
+        return node.text
+
+    return check
 
 
 def single(node: ScalarNode, what: str) -> str | int | float | bool | None:
@@ -107,12 +154,12 @@ def single(node: ScalarNode, what: str) -> str | int | float | bool | None:
         case "bool":
             return node.text.lower() == "true"
         case "int":
-            number: int | float | None = _integer(node.text)
+            found: int | float | None = _integer(node.text)
         case "float":
-            number = _finite(node.text)
-    if number is None:
+            found = _finite(node.text)
+    if found is None:
         raise Mistake(node, f"{what} has a number that JSON cannot hold: {described(node)}")
-    return number
+    return found
 
 
 def _integer(written: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from lorchestra.durations import written
 from lorchestra.model import Action, Command, Job, Pipeline, Shell
 from lorchestra.plan import Options, workers_for
 from lorchestra.report.text import counted, printable, short
@@ -23,7 +24,9 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
                 "name": stage.name,
                 "workers": workers_for(stage, options.max_workers),
                 "stop_on_failure": options.stops(pipeline, stage),
-                "jobs": [{"job_id": job.id, **job.definition()} for job in stage.jobs],
+                "jobs": [
+                    {"job_id": job.id, **job.definition(), **job.rules()} for job in stage.jobs
+                ],
             }
             for stage in pipeline.stages
         ],
@@ -39,10 +42,19 @@ def plan_text(pipeline: Pipeline, options: Options) -> str:
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [(short(job.id), short(action_text(job.action))) for job in stage.jobs]
+        rows = [(short(job.id), _job_line(job)) for job in stage.jobs]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
+
+
+def _job_line(job: Job) -> str:
+    """What a job does, how long it may take, and how often it is tried again."""
+    action = short(action_text(job.action))
+    rules = [f"timeout {written(job.timeout_s)}"] if job.timeout_s is not None else []
+    if job.retries is not None:
+        rules.append(f"retried {job.retries.max} {'time' if job.retries.max == 1 else 'times'}")
+    return f"{action}  ({', '.join(rules)})" if rules else action
 
 
 def action_text(action: Action) -> str:
@@ -63,4 +75,11 @@ def job_text(job: Job) -> str:
     lines += [f"  env: {name}={value}" for name, value in job.env.items()]
     if job.cwd is not None:
         lines.append(f"  cwd: {job.cwd}")
+    lines += [f"  {name}: {_rule_text(value)}" for name, value in job.rules().items()]
     return "\n".join(map(printable, lines))
+
+
+def _rule_text(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name} {each}" for name, each in value.items())
