@@ -29,9 +29,11 @@ PACKAGES = {
     "mkfs.exfat": "exfatprogs",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.ntfs": "ntfs-3g",
+    "mkfs.vfat": "dosfstools",
     "mkfs.xfs": "xfsprogs",
     "mount": "mount",
     "mount.exfat-fuse": "exfat-fuse",
+    "mount.lowntfs-3g": "ntfs-3g",
     "mount.ntfs-3g": "ntfs-3g",
     "unshare": "util-linux",
 }
@@ -93,7 +95,8 @@ class FileSystem:
         try:
             command("mount", "-t", self.mount_type, "-o", options, str(image), str(folder))
         except subprocess.CalledProcessError as error:
-            raise UnmountableError(error.stderr.strip().splitlines()[-1]) from error
+            said = error.stderr.strip().splitlines() or [f"mount gives {error.returncode}"]
+            raise UnmountableError(said[0].rpartition(f"{folder}: ")[-1].rstrip(".")) from error
 
     @contextlib.contextmanager
     def mounted(self, folder: Path, size_mb: int = 0) -> Iterator[Path]:
@@ -121,7 +124,15 @@ NTFS = FileSystem(
     "ntfs-3g",
     "loop,windows_names",
 )
+CASELESS_NTFS = FileSystem(
+    "ntfs-3g without case",
+    (("mkfs.ntfs", "-q", "-F"), ("mount.lowntfs-3g",)),
+    64,
+    "lowntfs-3g",
+    "loop,windows_names,ignore_case",
+)
 EXFAT = FileSystem("exfat", (("mkfs.exfat",), ("mount.exfat-fuse",)), 64, "exfat-fuse")
+VFAT = FileSystem("vfat", (("mkfs.vfat",),), 64, "vfat")
 
 
 def first_reason(*reasons: str | None) -> str | None:
