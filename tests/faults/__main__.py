@@ -10,7 +10,8 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.faults.harness import FULL, REDUCED, Goal, Result, goals, measured
+from tests.faults.harness import Goal, Result, goals, measured
+from tests.scale import ASKED_FOR, FULL
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
@@ -28,7 +29,7 @@ def main() -> int:
         if options.numbers and goal.number not in options.numbers:
             continue
         reason = goal.needs()
-        result = None if reason else measured(goal, FULL if options.full else REDUCED)
+        result = None if reason else measured(goal, FULL if options.full else ASKED_FOR)
         print(f"{goal.number:2} {goal.title}: {result or f'not run: {reason}'}", flush=True)
         missed += result is not None and not result.is_clean
         rows.append(_row(goal, result, reason))

@@ -11,8 +11,9 @@ import random
 from collections.abc import Iterator
 
 from runstore import RunNotFoundError, RunStore, StoreNotFoundError
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.memory import ROOT, CrashPoint, MemoryOs, Op, Tree, holding, mounted
+from tests.scale import Scale
 
 TITLE = "every crash state of a recorded run can be read, and holds what was acknowledged"
 

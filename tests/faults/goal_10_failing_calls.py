@@ -27,7 +27,7 @@ from runstore import RunStore, RunStoreError, SegmentPoisonedError, StoreNotFoun
 from runstore.segment import SegmentWriter
 from tests.faults.dying import JOBS, examine, told, tried, work
 from tests.faults.failing import READING, WRITING, FailingOs, Failure
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.machine import APART, cannot_mount
 from tests.faults.memory import ROOT, CrashPoint, MemoryOs, Op, Tree, holding, mounted
 from tests.faults.sharing import (
@@ -41,6 +41,7 @@ from tests.faults.sharing import (
     total,
 )
 from tests.faults.stores import STORE, Sample, finished_run, open_run
+from tests.scale import Scale
 
 TITLE = "whatever call fails or is cut short, a record is acknowledged and there, or is refused"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from runstore import files
 from runstore.layout import DAMAGED_SUFFIX, AttemptKey, attempt_file, job_name, parse_attempt_file
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.machine import (
     CASELESS_NTFS,
     EXFAT,
@@ -34,6 +34,7 @@ from tests.faults.machine import (
     scratch,
 )
 from tests.runstore.test_layout import DEVICES, PIECES, folds, hostile_ids
+from tests.scale import Scale
 
 TITLE = "hostile job ids get names that are injective, at most 100 bytes, and can be created"
 

@@ -1,4 +1,4 @@
-"""What all goals share: how many faults to make, what a result is, and which goals there are."""
+"""What all goals share: what a result is, and which goals there are."""
 
 from __future__ import annotations
 
@@ -10,20 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import tests.faults
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How many faults to make: all of them, or a sample that fits into an ordinary test run."""
-
-    is_full: bool = False
-
-    def count(self, full: int, reduced: int) -> int:
-        """The number to use."""
-        return full if self.is_full else reduced
-
-
-REDUCED, FULL = Scale(), Scale(is_full=True)
+from tests.scale import Scale
 
 
 @dataclass(frozen=True, slots=True)
