@@ -64,9 +64,7 @@ def recorded_run(durability: str) -> list[Op]:
 def _states(ops: list[Op], durability: str, scale: Scale, chance: random.Random) -> Iterator[Tree]:
     point = CrashPoint(ops)
     if durability == "os":
-        # A kill takes nothing that was written, but can cut the last write.
-        point.sure_names = dict(point.names)
-        point.synced = {inode: len(data) for inode, data in point.written.items()}
+        point.only_killed()
     return point.states(scale.count(4096, 6), chance, every_cut=scale.count(1, 23))
 
 
