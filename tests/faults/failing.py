@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -174,7 +175,11 @@ class _Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._memory.read(self._descriptor, len(buffer))
+        try:
+            data = self._memory.read(self._descriptor, len(buffer))
+        except InterruptedError as error:
+            # The buffered reader would try again, for ever.
+            raise OSError(errno.EIO, "interrupted") from error
         buffer[: len(data)] = data
         return len(data)
 

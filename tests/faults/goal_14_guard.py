@@ -80,7 +80,7 @@ def killed(store: RunStore, kills: int, longest_s: float) -> Result:
             process.kill()
             took.append(until_free(store))
     late = sum(each > longest_s for each in took)
-    return Result({"kills": kills, "ms until free at most": in_ms(max(took))}, undetected=late)
+    return Result({"kills": kills, "free after a kill in": in_ms(max(took))}, undetected=late)
 
 
 def orphaned(store: RunStore, kills: int, longest_s: float) -> Result:
@@ -96,8 +96,10 @@ def orphaned(store: RunStore, kills: int, longest_s: float) -> Result:
                 os.kill(int(job), signal.SIGKILL)
             took.append(until_free(store))
     late = sum(each > longest_s for each in took)
-    figures = {"kills beside a job": kills, "ms until free after it at most": in_ms(max(took))}
-    return Result({**figures}, undetected=let_in + late)
+    return Result(
+        {"kills beside a job": kills, "free after the job in": in_ms(max(took))},
+        undetected=let_in + late,
+    )
 
 
 def until_free(store: RunStore) -> float:
@@ -107,9 +109,9 @@ def until_free(store: RunStore) -> float:
         return time.monotonic() - began
 
 
-def in_ms(seconds: float) -> float:
-    """Whole milliseconds; not a count, so that it is not added up."""
-    return float(round(seconds * 1000))
+def in_ms(seconds: float) -> str:
+    """A time that nothing took longer than, in words."""
+    return f"{round(seconds * 1000):,} ms at most"
 
 
 def holder(store: RunStore) -> str | None:

@@ -36,13 +36,17 @@ class Result:
         """Whether nothing was lost, missed or raised for nothing."""
         return self.lost == self.undetected == self.false_alarms == 0
 
-    def __str__(self) -> str:
-        shown = ", ".join(
+    @property
+    def done(self) -> str:
+        """What was done, in words."""
+        return ", ".join(
             f"{value:,} {name}" if isinstance(value, int | float) else f"{name} {value}"
             for name, value in self.figures.items()
         )
+
+    def __str__(self) -> str:
         return (
-            f"{shown}; {self.lost} lost, {self.undetected} undetected, "
+            f"{self.done}; {self.lost} lost, {self.undetected} undetected, "
             f"{self.false_alarms} false alarms; {self.took_s:.1f} s"
         )
 

@@ -159,7 +159,8 @@ def cannot_mount() -> str | None:
         return missing
     try_it = [*APART, "mount", "-t", "tmpfs", "none", "/mnt"]
     tried = subprocess.run(try_it, check=False, capture_output=True, text=True)
-    return None if tried.returncode == 0 else f"mounting is refused: {tried.stderr.strip()}"
+    said = tried.stderr.strip().rpartition("/mnt: ")[-1]
+    return None if tried.returncode == 0 else f"mounting is refused: {said}"
 
 
 @functools.cache
