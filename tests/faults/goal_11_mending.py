@@ -101,7 +101,7 @@ def finish(scenario: Scenario, found: Counter[str]) -> None:
     """Check what is left, and that doing it again ends it; what is wrong counts as lost."""
     try:
         scenario.finish()
-    except (AssertionError, OSError, RunStoreError):
+    except (AssertionError, LookupError, OSError, RunStoreError):
         traceback.print_exc()
         found["lost"] += 1
 
