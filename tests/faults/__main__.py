@@ -9,7 +9,7 @@ import argparse
 import sys
 import traceback
 
-from tests.faults.harness import Goal, Result, goals, measured
+from tests.faults.harness import Goal, NotRunError, Result, goals, measured
 from tests.faults.table import PAGE, row, with_row
 from tests.scale import ASKED_FOR, FULL, Scale
 
@@ -28,10 +28,9 @@ def main() -> int:
     for goal in goals():
         if options.numbers and goal.number not in options.numbers:
             continue
-        reason = goal.needs()
-        outcome = f"not run: {reason}" if reason else tried(goal, scale)
+        outcome = tried(goal, scale)
         print(f"{goal.number:2} {goal.title}: {outcome}", flush=True)
-        missed += reason is None and not (isinstance(outcome, Result) and outcome.is_clean)
+        missed += outcome.startswith("failed") if isinstance(outcome, str) else not outcome.is_clean
         if options.write:  # after each, so that what is done stays when a later one is interrupted
             page = PAGE.read_text(encoding="utf-8")
             PAGE.write_text(with_row(page, row(goal, scale, outcome)), encoding="utf-8")
@@ -39,9 +38,14 @@ def main() -> int:
 
 
 def tried(goal: Goal, scale: Scale) -> Result | str:
-    """Run a goal; gives what it has shown, or with what it failed, as a sentence."""
+    """Run a goal; gives what it has shown, or why not, as a sentence."""
+    reason = goal.needs()
+    if reason is not None:
+        return f"not run: {reason}"
     try:
         return measured(goal, scale)
+    except NotRunError as error:
+        return f"not run: {error}"
     except Exception as error:
         traceback.print_exc()
         return f"failed: {type(error).__name__}"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from runstore import RunStore, RunStoreError
-from tests.faults.harness import Result
+from tests.faults.harness import NotRunError, Result
 from tests.faults.machine import (
     EXT4,
     XFS,
@@ -67,6 +67,8 @@ def run(scale: Scale) -> Result:
         else:
             figures[f"cuts on {name}"] = cuts
             total.update(outcome)
+    if not total:
+        raise NotRunError(", ".join(f"{name} {why}" for name, why in figures.items()))
     figures["acknowledged records"] = total["acknowledged"]
     return Result(
         figures=figures, lost=total["lost"] + total["empty"], false_alarms=total["errors"]

@@ -13,6 +13,10 @@ import tests.faults
 from tests.scale import Scale
 
 
+class NotRunError(Exception):
+    """It turned out on the way that a goal cannot run on this machine; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a goal has shown.
@@ -60,7 +64,7 @@ class Goal:
         title: What is promised.
         needs: Gives why it cannot run on this machine, as a sentence; None: it can.
         is_slow: Whether even the reduced counts have an environment of their own in tox.ini.
-        run: Makes the faults.
+        run: Makes the faults; raises `NotRunError`.
     """
 
     number: int
@@ -92,7 +96,11 @@ def _goal(module: ModuleType) -> Goal:
 
 
 def measured(goal: Goal, scale: Scale) -> Result:
-    """Run a goal and note how long it took."""
+    """Run a goal and note how long it took.
+
+    Raises:
+        NotRunError: It cannot run on this machine.
+    """
     began = time.monotonic()
     result = goal.run(scale)
     return replace(result, took_s=round(time.monotonic() - began, 1))

@@ -47,7 +47,7 @@ SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"
 
 
 class UnmountableError(Exception):
-    """The machine has no such file system; the text says what `mount` said."""
+    """The machine has no such file system; the text says why, as `mount` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,17 @@ class FileSystem:
         Args:
             image: The file.
             size_mb: Its size, in MiB; as small as can be, if that is more.
+
+        Raises:
+            UnmountableError: The program that makes it refuses to.
         """
         with image.open("xb") as file:
             file.truncate(max(size_mb, self.smallest_mb) << 20)
         if self.programs:
-            command(*self.programs[0], str(image))
+            try:
+                command(*self.programs[0], str(image))
+            except subprocess.CalledProcessError as error:
+                raise UnmountableError(f"{self.programs[0][0]} fails") from error
 
     def mount(self, image: Path, folder: Path) -> None:
         """Mount the one that is in a file; for what runs apart.
