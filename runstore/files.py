@@ -263,12 +263,12 @@ def place(temporary: str, path: str) -> None:
 
 def _rename_new(temporary: str, path: str) -> None:
     """Rename a file to a name that is free, or drop it where somebody else was first."""
-    if not os.path.exists(path):
+    if not exists(path):
         try:
             os.rename(temporary, path)
         except OSError:
             # Windows refuses to rename over a file that another process has just put there.
-            if not os.path.exists(path):
+            if not exists(path):
                 raise
         else:
             return
@@ -409,7 +409,7 @@ def _mode(path: str) -> int:
 
 def exists(path: str) -> bool:
     """Tell whether anything stands there."""
-    return os.path.lexists(path)
+    return _mode(path) != 0
 
 
 def size_bytes(path: str) -> int:

@@ -6,14 +6,12 @@ python -m tests.faults [--full] [--write] [NUMBER...]
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
-from pathlib import Path
+import traceback
 
-from tests.faults.harness import FULL, REDUCED, Goal, Result, goals, measured
-
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+from tests.faults.harness import Goal, NotRunError, Result, goals, measured
+from tests.faults.table import PAGE, row, with_row
+from tests.scale import ASKED_FOR, FULL, Scale
 
 
 def main() -> int:
@@ -21,49 +19,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="only these goals")
     parser.add_argument("--full", action="store_true", help="the full counts")
-    parser.add_argument("--write", action="store_true", help=f"write the table of {PAGE.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the rows of these goals in {PAGE.name}"
+    )
     options = parser.parse_args()
-    rows, missed = [], 0
+    scale = FULL if options.full else ASKED_FOR
+    missed = 0
     for goal in goals():
         if options.numbers and goal.number not in options.numbers:
             continue
-        reason = goal.needs()
-        result = None if reason else measured(goal, FULL if options.full else REDUCED)
-        print(f"{goal.number:2} {goal.title}: {result or f'not run: {reason}'}", flush=True)
-        missed += result is not None and not result.is_clean
-        rows.append(_row(goal, result, reason))
-    if options.write:
-        _write(rows)
+        outcome = tried(goal, scale)
+        print(f"{goal.number:2} {goal.title}: {outcome}", flush=True)
+        missed += outcome.startswith("failed") if isinstance(outcome, str) else not outcome.is_clean
+        if options.write:  # after each, so that what is done stays when a later one is interrupted
+            page = PAGE.read_text(encoding="utf-8")
+            PAGE.write_text(with_row(page, row(goal, scale, outcome)), encoding="utf-8")
     return 1 if missed else 0
 
 
-def _row(goal: Goal, result: Result | None, reason: str | None) -> str:
-    if result is None:
-        return f"| {goal.number} | {goal.title} | not run: {reason} | | | |"
-    shown = ", ".join(
-        f"{value:,} {name}" if isinstance(value, int | float) else f"{name} {value}"
-        for name, value in result.figures.items()
-    )
-    return (
-        f"| {goal.number} | {goal.title} | {shown} | {result.lost} | {result.undetected} "
-        f"| {result.false_alarms} |"
-    )
-
-
-def _write(rows: list[str]) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    machine = f"Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    table = "\n".join(
-        [
-            "| goal | what is promised | done | lost | undetected | false alarms |",
-            "| ---: | --- | --- | ---: | ---: | ---: |",
-            *rows,
-        ]
-    )
-    page = f"{before}{BEGIN}\nLast run: {machine}.\n\n{table}\n{END}{after}"
-    PAGE.write_text(page, encoding="utf-8")
+def tried(goal: Goal, scale: Scale) -> Result | str:
+    """Run a goal; gives what it has shown, or why not, as a sentence."""
+    reason = goal.needs()
+    if reason is not None:
+        return f"not run: {reason}"
+    try:
+        return measured(goal, scale)
+    except NotRunError as error:
+        return f"not run: {error}"
+    except Exception as error:
+        traceback.print_exc()
+        return f"failed: {type(error).__name__}"
 
 
 if __name__ == "__main__":

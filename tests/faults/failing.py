@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,8 @@ from runstore.layout import RUNS
 from tests.faults.memory import MemoryOs, Tree, holding
 
 WRITING = frozenset({"open", "write", "fdatasync", "fsync", "close", "mkdir", "rename", "unlink"})
-READING = frozenset({"open", "read", "close", "listdir", "lstat", "fstat"})
+READING = frozenset({"open", "read", "close", "listdir", "lseek", "lstat", "fstat"})
+MENDING = WRITING | READING | {"rmdir"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,13 @@ class FailingOs(MemoryOs):
         self._pass("read")
         return super().read(descriptor, size)
 
+    def lseek(self, descriptor: int, offset: int, whence: int) -> int:
+        self._pass("lseek")
+        return super().lseek(descriptor, offset, whence)
+
+    def fdopen(self, descriptor: int, _mode: str) -> Any:
+        return io.BufferedReader(_Stream(self, descriptor))
+
     def fdatasync(self, descriptor: int) -> None:
         self._pass_once("fdatasync", self._open[descriptor].inode)
         super().fdatasync(descriptor)
@@ -135,6 +145,10 @@ class FailingOs(MemoryOs):
         self._pass("unlink")
         super().unlink(path)
 
+    def rmdir(self, path: str) -> None:
+        self._pass("rmdir")
+        super().rmdir(path)
+
     def listdir(self, path: str) -> list[str]:
         self._pass("listdir")
         return super().listdir(path)
@@ -148,3 +162,28 @@ class FailingOs(MemoryOs):
     def fstat(self, descriptor: int) -> SimpleNamespace:
         self._pass("fstat")
         return super().fstat(descriptor)
+
+
+class _Stream(io.RawIOBase):
+    """What a buffered reader reads from: each of its calls may fail as well."""
+
+    def __init__(self, memory: FailingOs, descriptor: int) -> None:
+        self._memory = memory
+        self._descriptor = descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._memory.read(self._descriptor, len(buffer))
+        except InterruptedError as error:
+            # The buffered reader would try again, for ever.
+            raise OSError(errno.EIO, "interrupted") from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._memory.close(self._descriptor)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tempfile import TemporaryDirectory
 
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.sharing import dying, needs_fork, processors
+from tests.scale import Scale
 
 TITLE = "a process killed at any byte of a 10 KB workload loses no acknowledged record"
 NEEDS = needs_fork

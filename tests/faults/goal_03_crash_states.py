@@ -14,9 +14,10 @@ import orjson
 
 from runstore import RunNotFoundError, RunStore, StoreNotFoundError
 from runstore.storefile import create_store
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.memory import ROOT, CrashPoint, MemoryOs, Op, Tree, holding, mounted
 from tests.faults.sharing import counted, shared_out
+from tests.scale import Scale
 
 TITLE = "every crash state of a recorded run can be read, and holds what was acknowledged"
 
@@ -89,9 +90,7 @@ def _first_promise(ops: list[Op]) -> int:
 def _states(ops: list[Op], case: str, scale: Scale, chance: random.Random) -> Iterator[Tree]:
     point = CrashPoint(ops)
     if case == KILLED:
-        # A kill takes nothing that was written, but can cut the last write.
-        point.sure_names = dict(point.names)
-        point.synced = {inode: len(data) for inode, data in point.written.items()}
+        point.only_killed()
     return point.states(scale.count(16_000, 6), chance, every_cut=scale.count(1, 23))
 
 

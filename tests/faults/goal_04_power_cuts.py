@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from runstore import RunStore, RunStoreError
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import NotRunError, Result
 from tests.faults.machine import (
     EXT4,
     XFS,
@@ -37,6 +37,7 @@ from tests.faults.machine import (
     unmount,
 )
 from tests.faults.workload import Safe, left_in, write_runs
+from tests.scale import Scale
 
 TITLE = "power cuts on ext4 and xfs lose nothing that was acknowledged and leave no file empty"
 IS_SLOW = True
@@ -66,6 +67,8 @@ def run(scale: Scale) -> Result:
         else:
             figures[f"cuts on {name}"] = cuts
             total.update(outcome)
+    if not total:
+        raise NotRunError(", ".join(f"{name} {why}" for name, why in figures.items()))
     figures["acknowledged records"] = total["acknowledged"]
     return Result(
         figures=figures, lost=total["lost"] + total["empty"], false_alarms=total["errors"]

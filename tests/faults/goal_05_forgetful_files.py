@@ -15,9 +15,10 @@ from collections import Counter
 
 from runstore import RunStore, RunStoreError
 from tests.faults.forgetful import mounted
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.machine import cannot_fuse, cannot_mount, first_reason, run_apart, scratch
 from tests.faults.workload import Safe, left_in, write_runs
+from tests.scale import Scale
 
 TITLE = "power cuts of a file system that forgets what was not synced lose nothing acknowledged"
 IS_SLOW = True

@@ -16,10 +16,11 @@ from runstore.layout import STORE_FILE, AttemptKey, attempt_file, parse_attempt_
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import Inventory, attempt_misfit, take_inventory
 from runstore.verifying.findings import ERROR_CODES
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.memory import MemoryOs, holding, mounted
 from tests.faults.sharing import shared_out, total
 from tests.faults.stores import STORE, CompactedSample, Sample, finished_run, open_run
+from tests.scale import Scale
 
 TITLE = "every flipped bit of a 100 KB store is found, and named to the file and the line"
 

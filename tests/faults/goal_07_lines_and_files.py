@@ -12,9 +12,10 @@ from functools import cache
 from itertools import chain, combinations, islice, permutations, product
 from typing import Any
 
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.sharing import shared_out
 from tests.faults.stores import OTHER_RUN_ID, Files, Sample, finished_run, open_run
+from tests.scale import Scale
 
 TITLE = "every range, line or file lost, doubled, swapped, spliced, zeroed or renamed is found"
 

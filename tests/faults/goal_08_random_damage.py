@@ -16,7 +16,7 @@ from random import Random
 from runstore import RunStore, StoreFormatError, StoreNotFoundError
 from runstore.layout import STORE_FILE
 from tests.faults.damage import damage, with_other_bytes
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.memory import Tree, holding, mounted
 from tests.faults.sharing import counted, shared_out
 from tests.faults.stores import (
@@ -29,6 +29,7 @@ from tests.faults.stores import (
     finished_run,
     open_run,
 )
+from tests.scale import Scale
 
 TITLE = "stores with random faults never crash or hang a reader, and give no changed record"
 

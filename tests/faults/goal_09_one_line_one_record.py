@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.sharing import shared_out
 from tests.faults.stores import (
     CompactedSample,
@@ -19,6 +19,7 @@ from tests.faults.stores import (
     finished_run,
     open_run,
 )
+from tests.scale import Scale
 
 TITLE = "one damaged line costs exactly one record, at every line"
 

@@ -27,7 +27,7 @@ from runstore import RunStore, RunStoreError, SegmentPoisonedError, StoreNotFoun
 from runstore.writing.segment import SegmentWriter
 from tests.faults.dying import JOBS, examine, told, tried, work
 from tests.faults.failing import READING, WRITING, FailingOs, Failure
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.machine import APART, cannot_mount
 from tests.faults.memory import ROOT, CrashPoint, MemoryOs, Op, Tree, holding, mounted
 from tests.faults.sharing import (
@@ -41,6 +41,7 @@ from tests.faults.sharing import (
     total,
 )
 from tests.faults.stores import STORE, Sample, finished_run, open_run
+from tests.scale import Scale
 
 TITLE = "whatever call fails or is cut short, a record is acknowledged and there, or is refused"
 
@@ -52,6 +53,7 @@ ERRORS = (
 ON_DISK = ("begun", "ended", "over")
 # A name with `?` is one that not every processor's Linux has.
 TRACED = ("fdatasync", "fsync", "write", "?mkdir,?mkdirat", "?rename,?renameat,?renameat2")
+STRACE = ("strace", "-f", "--seccomp-bpf", "-qq")
 TRACED_ERRORS = ("EIO", "ENOSPC", "EDQUOT")
 
 
@@ -225,8 +227,9 @@ def always_full() -> Result:
 
 def traced(folder: str, scale: Scale) -> Result:
     """Let `strace` make the calls of a process fail, one after the other."""
-    if shutil.which("strace") is None:
-        return Result({"calls failed by strace": "not run: strace is missing"})
+    reason = cannot_trace()
+    if reason is not None:
+        return Result({"calls failed by strace": f"not run: {reason}"})
     found: Counter[str] = Counter()
     errors = TRACED_ERRORS if scale.is_full else TRACED_ERRORS[:1]
     for calls, error, ever in product(TRACED, errors, ("", "+") if scale.is_full else ("",)):
@@ -236,15 +239,24 @@ def traced(folder: str, scale: Scale) -> Result:
     return counted(found)
 
 
+def cannot_trace() -> str | None:
+    """Why `strace` cannot be used here, as a sentence; None: it can."""
+    if shutil.which("strace") is None:
+        return "strace is missing"
+    tried = subprocess.run([*STRACE, "true"], check=False, capture_output=True)
+    return None if tried.returncode == 0 else "strace may not trace"
+
+
 def trace(folder: Path, failure: str, found: Counter[str]) -> bool:
     """Write a run in a process of which a call fails; gives False when it ends before."""
     store, log, printed = (folder / name for name in ("traced", "log", "printed"))
     shutil.rmtree(store, ignore_errors=True)
     program = [sys.executable, "-B", str(DYING), "once", str(store)]
     calls = "trace=fdatasync,fsync,write"
-    options = ["-f", "--seccomp-bpf", "-qq", "-y", "-e", calls, "-e", f"inject={failure}"]
+    options = ["-y", "-e", calls, "-e", f"inject={failure}", "-o", str(log)]
+    command: list[str] = [*STRACE, *options, *program]
     with printed.open("wb") as file:
-        subprocess.run(["strace", *options, "-o", log, *program], check=True, stdout=file)
+        subprocess.run(command, check=True, stdout=file)
     lines = log.read_text(errors="replace").splitlines()
     failed = [number for number, line in enumerate(lines) if line.endswith("(INJECTED)")]
     if not failed:

@@ -10,9 +10,10 @@ from collections import Counter
 from tempfile import TemporaryDirectory
 
 from runstore import RunStore, StoreNotFoundError
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.sharing import DYING, needs_fork
 from tests.runstore.samples import Record
+from tests.scale import Scale
 
 TITLE = "verify beside 8 writers raises no false alarm, and no torn record is read"
 NEEDS = needs_fork

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 from runstore import Run, RunStore
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.sharing import dying, total
+from tests.scale import Scale
 
 TITLE = (
     "32 threads through one store object lose, double and mix nothing, and a fork writes nothing"

@@ -20,7 +20,7 @@ from typing import Any, Self
 import pytest
 
 from runstore import RunStore, SegmentPoisonedError
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.machine import (
     BTRFS,
     EXFAT,
@@ -37,6 +37,7 @@ from tests.faults.machine import (
     to_start,
 )
 from tests.faults.workload import Safe, left_in, write_run, write_runs
+from tests.scale import Scale, environment
 
 TITLE = "the store's tests pass on tmpfs, ext4, xfs, btrfs, ntfs-3g and exfat, full and read-only"
 IS_SLOW = True
@@ -204,7 +205,9 @@ def tests_passed(folder: Path, tests: list[str], without: Iterable[str]) -> int:
     words += ["-o", "tmp_path_retention_policy=none", f"--basetemp={folder / 'tests'}"]
     words += ["-k", " and ".join(f"not {word}" for word in without)]
     words += [str(TESTS / f"test_{test}.py") for test in tests] or [str(TESTS)]
-    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed, done.stdout

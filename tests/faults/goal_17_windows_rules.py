@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 
 from runstore import RunStore
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.memory import ROOT
 from tests.faults.windows import WindowsOs, windows
+from tests.scale import Scale
 
 TITLE = "under the rules of Windows (simulated) nothing is lost, and nothing half done"
 

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import runstore
-from tests.faults.harness import Result, Scale
+from tests.faults.harness import Result
 from tests.faults.mutations import MUTATIONS, Mutation
+from tests.scale import Scale, environment
 
 TITLE = "each safety step, taken away, makes a test fail"
 IS_SLOW = True
@@ -53,7 +54,7 @@ def _passes(mutation: Mutation | None, tests: list[str] | tuple[str, ...]) -> bo
             ended = subprocess.run(
                 command,
                 cwd=_PROJECT,
-                env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{_PROJECT}"},
+                env=environment(PYTHONPATH=f"{folder}{os.pathsep}{_PROJECT}"),
                 capture_output=True,
                 timeout=_TIMEOUT_S,
                 check=False,

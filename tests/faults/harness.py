@@ -1,4 +1,4 @@
-"""What all goals share: how many faults to make, what a result is, and which goals there are."""
+"""What all goals share: what a result is, and which goals there are."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import tests.faults
+from tests.scale import Scale
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How many faults to make: all of them, or a sample that fits into an ordinary test run."""
-
-    is_full: bool = False
-
-    def count(self, full: int, reduced: int) -> int:
-        """The number to use."""
-        return full if self.is_full else reduced
-
-
-REDUCED, FULL = Scale(), Scale(is_full=True)
+class NotRunError(Exception):
+    """It turned out on the way that a goal cannot run on this machine; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +40,17 @@ class Result:
         """Whether nothing was lost, missed or raised for nothing."""
         return self.lost == self.undetected == self.false_alarms == 0
 
-    def __str__(self) -> str:
-        shown = ", ".join(
+    @property
+    def done(self) -> str:
+        """What was done, in words."""
+        return ", ".join(
             f"{value:,} {name}" if isinstance(value, int | float) else f"{name} {value}"
             for name, value in self.figures.items()
         )
+
+    def __str__(self) -> str:
         return (
-            f"{shown}; {self.lost} lost, {self.undetected} undetected, "
+            f"{self.done}; {self.lost} lost, {self.undetected} undetected, "
             f"{self.false_alarms} false alarms; {self.took_s:.1f} s"
         )
 
@@ -69,7 +64,7 @@ class Goal:
         title: What is promised.
         needs: Gives why it cannot run on this machine, as a sentence; None: it can.
         is_slow: Whether even the reduced counts have an environment of their own in tox.ini.
-        run: Makes the faults.
+        run: Makes the faults; raises `NotRunError`.
     """
 
     number: int
@@ -101,7 +96,11 @@ def _goal(module: ModuleType) -> Goal:
 
 
 def measured(goal: Goal, scale: Scale) -> Result:
-    """Run a goal and note how long it took."""
+    """Run a goal and note how long it took.
+
+    Raises:
+        NotRunError: It cannot run on this machine.
+    """
     began = time.monotonic()
     result = goal.run(scale)
     return replace(result, took_s=round(time.monotonic() - began, 1))

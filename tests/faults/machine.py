@@ -29,9 +29,11 @@ PACKAGES = {
     "mkfs.exfat": "exfatprogs",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.ntfs": "ntfs-3g",
+    "mkfs.vfat": "dosfstools",
     "mkfs.xfs": "xfsprogs",
     "mount": "mount",
     "mount.exfat-fuse": "exfat-fuse",
+    "mount.lowntfs-3g": "ntfs-3g",
     "mount.ntfs-3g": "ntfs-3g",
     "unshare": "util-linux",
 }
@@ -45,7 +47,7 @@ SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"
 
 
 class UnmountableError(Exception):
-    """The machine has no such file system; the text says what `mount` said."""
+    """The machine has no such file system; the text says why, as `mount` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,17 @@ class FileSystem:
         Args:
             image: The file.
             size_mb: Its size, in MiB; as small as can be, if that is more.
+
+        Raises:
+            UnmountableError: The program that makes it refuses to.
         """
         with image.open("xb") as file:
             file.truncate(max(size_mb, self.smallest_mb) << 20)
         if self.programs:
-            command(*self.programs[0], str(image))
+            try:
+                command(*self.programs[0], str(image))
+            except subprocess.CalledProcessError as error:
+                raise UnmountableError(f"{self.programs[0][0]} fails") from error
 
     def mount(self, image: Path, folder: Path) -> None:
         """Mount the one that is in a file; for what runs apart.
@@ -93,7 +101,8 @@ class FileSystem:
         try:
             command("mount", "-t", self.mount_type, "-o", options, str(image), str(folder))
         except subprocess.CalledProcessError as error:
-            raise UnmountableError(error.stderr.strip().splitlines()[-1]) from error
+            said = error.stderr.strip().splitlines() or [f"mount gives {error.returncode}"]
+            raise UnmountableError(said[0].rpartition(f"{folder}: ")[-1].rstrip(".")) from error
 
     @contextlib.contextmanager
     def mounted(self, folder: Path, size_mb: int = 0) -> Iterator[Path]:
@@ -121,7 +130,15 @@ NTFS = FileSystem(
     "ntfs-3g",
     "loop,windows_names",
 )
+CASELESS_NTFS = FileSystem(
+    "ntfs-3g without case",
+    (("mkfs.ntfs", "-q", "-F"), ("mount.lowntfs-3g",)),
+    64,
+    "lowntfs-3g",
+    "loop,windows_names,ignore_case",
+)
 EXFAT = FileSystem("exfat", (("mkfs.exfat",), ("mount.exfat-fuse",)), 64, "exfat-fuse")
+VFAT = FileSystem("vfat", (("mkfs.vfat",),), 64, "vfat")
 
 
 def first_reason(*reasons: str | None) -> str | None:
@@ -148,7 +165,8 @@ def cannot_mount() -> str | None:
         return missing
     try_it = [*APART, "mount", "-t", "tmpfs", "none", "/mnt"]
     tried = subprocess.run(try_it, check=False, capture_output=True, text=True)
-    return None if tried.returncode == 0 else f"mounting is refused: {tried.stderr.strip()}"
+    said = tried.stderr.strip().rpartition("/mnt: ")[-1]
+    return None if tried.returncode == 0 else f"mounting is refused: {said}"
 
 
 @functools.cache

@@ -33,8 +33,8 @@ Tree = dict[str, bytes | None]
 class Op:
     """One operation: what, on which path or file, and with which bytes.
 
-    `what` is `mkdir`, `create`, `write`, `sync`, `syncdir`, `rename`, `unlink`, or `ack`: the store
-    has told its caller that something is safe, which `label` names.
+    `what` is `mkdir`, `create`, `write`, `sync`, `syncdir`, `rename`, `unlink`, `rmdir`, or `ack`:
+    the store has told its caller that something is safe, which `label` names.
     """
 
     what: str
@@ -71,11 +71,19 @@ class MemoryOs:
             dirname=posixpath.dirname,
             abspath=posixpath.normpath,
             realpath=posixpath.normpath,
-            isdir=lambda path: path in self.entries and self.entries[path] is FOLDER,
-            exists=lambda path: path in self.entries,
+            isdir=lambda path: stat_module.S_ISDIR(self._mode(path)),
+            exists=lambda path: self._mode(path) != 0,
             ismount=lambda path: path == ROOT,
-            lexists=lambda path: path in self.entries,
+            lexists=lambda path: self._mode(path) != 0,
         )
+
+    def _mode(self, path: str) -> int:
+        """What stands there; 0: nothing, or it cannot be seen, as `os.path` has it."""
+        try:
+            mode: int = self.lstat(path).st_mode
+        except OSError:
+            return 0
+        return mode
 
     def ack(self, label: Any) -> None:
         """Note that the store has said that something is safe."""
@@ -145,6 +153,8 @@ class MemoryOs:
         self.ops.append(Op("mkdir", path))
 
     def rename(self, source: str, target: str) -> None:
+        if source not in self.entries:
+            raise FileNotFoundError(errno.ENOENT, "no such file", source)
         self.entries[target] = self.entries.pop(source)
         self.ops.append(Op("rename", source, target=target))
 
@@ -154,6 +164,12 @@ class MemoryOs:
         if self.entries.pop(path, FOLDER) is FOLDER:
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
         self.ops.append(Op("unlink", path))
+
+    def rmdir(self, path: str) -> None:
+        if self.listdir(path):
+            raise OSError(errno.ENOTEMPTY, "not empty", path)
+        del self.entries[path]
+        self.ops.append(Op("rmdir", path))
 
     def listdir(self, path: str) -> list[str]:
         if path not in self.entries:
@@ -186,6 +202,18 @@ class MemoryOs:
 
     def scandir(self, path: str) -> Any:
         raise NotImplementedError(path)
+
+    def settle(self) -> None:
+        """Put all on the disk that is there, and begin anew to note operations."""
+        self.ops = []
+        folders = sorted(path for path, inode in self.entries.items() if inode is FOLDER)
+        self.ops += [Op("mkdir", path) for path in folders if path not in {"/", ROOT}]
+        for path, inode in self.entries.items():
+            if inode is not FOLDER:
+                self.ops += [Op("create", path, inode)]
+                self.ops += [Op("write", inode=inode, data=bytes(self.contents[inode]))]
+                self.ops += [Op("sync", inode=inode)]
+        self.ops += [Op("syncdir", path) for path in folders]
 
 
 def holding(tree: Tree) -> MemoryOs:
@@ -243,7 +271,7 @@ class CrashPoint:
                 self._sync_names(op.path)
             case "rename":
                 self.names[op.target] = self.names.pop(op.path)
-            case "unlink":
+            case "unlink" | "rmdir":
                 del self.names[op.path]
 
     def _sync_names(self, folder: str) -> None:
@@ -253,6 +281,12 @@ class CrashPoint:
                     self.sure_names[name] = self.names[name]
                 else:
                     self.sure_names.pop(name, None)
+
+    def only_killed(self) -> CrashPoint:
+        """Let it be a kill: it takes nothing that was written, but can cut the last write."""
+        self.sure_names = dict(self.names)
+        self.synced = {inode: len(data) for inode, data in self.written.items()}
+        return self
 
     def states(self, at_most: int, chance: random.Random, *, every_cut: int = 1) -> Iterator[Tree]:
         """The states that a crash here may leave.
@@ -266,6 +300,7 @@ class CrashPoint:
         doubtful_names = [
             name for name in self.names if self.sure_names.get(name, -1) != self.names[name]
         ]
+        doubtful_names += [name for name in self.sure_names if self._is_removed(name)]
         doubtful_files = [
             inode for inode, data in self.written.items() if self.synced[inode] < len(data)
         ]
@@ -300,6 +335,12 @@ class CrashPoint:
             }
             yield self._tree({}, {**lost, inode: data[:cut]})
 
+    def _is_removed(self, name: str) -> bool:
+        """Tell whether a name is gone that is on the disk for certain, and was not changed."""
+        inode = self.sure_names[name]
+        is_moved = inode is not FOLDER and inode in self.names.values()
+        return name not in self.names and not is_moved
+
     def _left(self, inode: int, how: str) -> bytes:
         data, sure = self.written[inode], self.synced[inode]
         if how == "all":
@@ -308,12 +349,13 @@ class CrashPoint:
 
     def _tree(self, kept: dict[str, bool], contents: dict[int, bytes]) -> Tree:
         names = {name: inode for name, inode in self.names.items() if kept.get(name, True)}
+        there = {inode for inode in names.values() if inode is not FOLDER}
         for name, inode in self.sure_names.items():
-            # A rename or removal that did not reach the disk: the old name is still there.
-            if name not in self.names and not any(
-                kept.get(other, True) and self.names.get(other) == inode for other in self.names
-            ):
-                names.setdefault(name, inode)
+            # What did not reach the disk has not happened: a name that was removed, changed or
+            # given to another file is the old one still. For a removed one, kept means removed.
+            is_undone = name not in names and (name in self.names or not kept.get(name, False))
+            if is_undone and inode not in there:
+                names[name] = inode
         tree: Tree = {}
         for name, found in sorted(names.items()):
             above = posixpath.dirname(name)

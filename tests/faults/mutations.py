@@ -27,6 +27,8 @@ class Mutation:
     tests: tuple[str, ...]
 
 
+MENDING = "faults/test_goals.py::test_nothing_is_lost_missed_or_raised_for_nothing[11]"
+
 MUTATIONS = (
     Mutation(
         "fsync of files",
@@ -174,5 +176,40 @@ MUTATIONS = (
         " | os.O_NOFOLLOW",
         "",
         ("runstore/test_files.py", "runstore/test_scan.py"),
+    ),
+    Mutation(
+        "what cannot be seen is not nothing",
+        "files.py",
+        "    return _mode(path) != 0\n",
+        "    return os.path.lexists(path)\n",
+        ("runstore/test_files.py",),
+    ),
+    Mutation(
+        "the original of a mended file is kept",
+        "mending/mender.py",
+        "            original = self.keep_original(path)\n        self._note(",
+        "            original = None\n        self._note(",
+        ("runstore/test_repair.py",),
+    ),
+    Mutation(
+        "sync of a mended or sealed file before it takes its name",
+        "files.py",
+        "        yield functools.partial(append, descriptor)\n        sync_file(descriptor)\n",
+        "        yield functools.partial(append, descriptor)\n",
+        (MENDING,),
+    ),
+    Mutation(
+        "sync of the folder after a file took its name",
+        "files.py",
+        "    os.replace(source, path)\n    sync_folder(os.path.dirname(path))\n",
+        "    os.replace(source, path)\n",
+        (MENDING,),
+    ),
+    Mutation(
+        "what was sealed is compared before the files are removed",
+        "upkeep/compact.py",
+        "            if one != two:\n",
+        "            if False:\n",
+        ("runstore/test_compact.py",),
     ),
 )

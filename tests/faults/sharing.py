@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.harness import FULL, Result, Scale
+from tests.faults.harness import Result
+from tests.scale import FULL, Scale
 
 ROOT = Path(__file__).parents[2]
 DYING = Path(__file__).with_name("dying.py")

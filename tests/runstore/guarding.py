@@ -1,19 +1,24 @@
-"""A program that holds the guard: see `test_guard`. It has one thread, which pytest has not.
+"""A program that holds the guard, and what starts it. It has one thread, which pytest has not.
 
-`compete STORE ROUNDS FOLDER` takes the guard so many times, waiting for it, and prints how often it
-found somebody else inside. `hang STORE` takes it, prints the run's id, and waits to be killed.
+`compete STORE ROUNDS FOLDER HOW` takes the guard so many times, waiting for it, and prints how
+often it found somebody else inside, and what it was told is safe: run, job, attempt, last record.
+With `removed` it removes the lock each time; with `none` there is no guard.
+`hang STORE` takes it, prints the run's id, and waits to be killed.
 `job STORE` does the same with a process that has inherited the guard, and prints that one's pid.
 `forked STORE` forks while it holds the guard, and prints what is true after each way to end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from runstore import GuardTimeoutError, Run, RunStore, RunStoreError
 
@@ -21,24 +26,74 @@ PIPELINE = "guarded"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
 
 
-def guarded(store_path: str, guard_timeout_s: float = 0.0) -> RunStore:
+def guarded(store_path: str | Path, guard_timeout_s: float = 0.0) -> RunStore:
     return RunStore(store_path, "os", "filelock", guard_timeout_s=guard_timeout_s)
 
 
-def compete(store_path: str, rounds: int, folder: str) -> None:
+def program(*arguments: object) -> list[str]:
+    """The command line of this program."""
+    return [sys.executable, __file__, *map(str, arguments)]
+
+
+@contextlib.contextmanager
+def holding(command: str, store: RunStore) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A process that holds the guard; gives it and what it said. It is killed at the end."""
+    with subprocess.Popen(program(command, store.path), stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdout is not None
+        try:
+            yield held, held.stdout.readline().split()
+        finally:
+            held.kill()
+
+
+def competing(
+    store_path: str, processes: int, rounds: int, folder: str, how: str
+) -> list[dict[str, Any]]:
+    """Let processes compete; gives what each has printed."""
+    Path(folder, "count").touch()
+    command = program("compete", store_path, rounds, folder, how)
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    printed = [each.communicate()[0] for each in running]
+    assert not any(each.returncode for each in running)
+    return [json.loads(text) for text in printed]
+
+
+def compete(store_path: str, rounds: int, folder: str, how: str) -> None:
     """Enter again and again what only one may be in."""
+    store = RunStore(store_path, "os") if how == "none" else guarded(store_path, -1)
     overlaps = 0
+    told: list[tuple[str, str | None, int, int]] = []
     for _ in range(rounds):
-        with guarded(store_path, -1).create_run(PIPELINE, ["a"]) as run:
-            try:
-                os.close(os.open(f"{folder}/inside", os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                overlaps += 1
-            with run.job("a"):
+        with store.create_run(PIPELINE, ["a"]) as run:
+            overlaps += not is_entered(f"{folder}/inside")
+            if how == "removed":
+                remove(f"{store_path}/locks/{PIPELINE}.lock")
+            if how != "filelock":
+                time.sleep(0.02)  # so that others come in
+            with run.job("a") as log:
+                log.append("metric", rows=1)
                 count_up(f"{folder}/count")
-            os.unlink(f"{folder}/inside")
+                told.append((run.id, "a", log.attempt, log.end("succeeded").n))
+            remove(f"{folder}/inside")
+            told.append((run.id, None, 0, run.end("succeeded").n))
         time.sleep(0)
-    print(json.dumps(overlaps))
+    print(json.dumps({"overlaps": overlaps, "told": told}))
+
+
+def is_entered(path: str) -> bool:
+    """Go inside; False: somebody else is."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def count_up(path: str) -> None:
@@ -123,7 +178,7 @@ def say(*values: object) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "compete": lambda store, rounds, folder: compete(store, int(rounds), folder),
+    "compete": lambda store, rounds, folder, how: compete(store, int(rounds), folder, how),
     "hang": lambda store: hang(store, None),
     "job": lambda store: hang(store, SLEEP),
     "forked": forked,

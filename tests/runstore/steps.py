@@ -14,14 +14,15 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runstore import Report, files
+from runstore import Report, RunStore, files
 from runstore.reading.sealed import read_index, write_seal
 from tests import scale
 from tests.runstore.samples import (
@@ -134,6 +135,12 @@ class Scenario:
         """Check the result."""
         raise NotImplementedError
 
+    def move(self, store: str) -> None:
+        """Let it be about a copy of the store that is somewhere else."""
+        folder = self.run.folder.relative_to(self.store.path)
+        self.store = self.run.store = RunStore(store, "os")
+        self.run.folder = Path(store) / folder
+
     def again(self) -> None:
         """Bring the store back into the state in which it is to be done."""
         shutil.rmtree(self.store.path)
@@ -156,6 +163,11 @@ class Compaction(Scenario):
         self.records = self.run.records()
         self.view = self.store.read(self.run.id)
         self.report = self.run.verify(self.run.receipt)
+
+    def move(self, store: str) -> None:
+        super().move(store)
+        self.view = replace(self.view, path=self.run.folder.as_posix())
+        self.report = replace(self.report, store=store)
 
     def act(self) -> None:
         self.store.compact(self.run.id)
@@ -195,6 +207,7 @@ class Repair(Scenario):
         run.path("stray").write_bytes(b"mine")
         run.path(RUN_FILE).write_bytes(flipped(run.content[RUN_FILE], 20))
         self.lost = len(run.lines(SECOND)) + 3
+        self.readable = {*map(frozen, run.records())}
         self.found = {
             name: run.path(name).read_bytes() for name in (RUN_FILE, FIRST, THIRD, "stray")
         }
@@ -204,7 +217,7 @@ class Repair(Scenario):
 
     def check_stopped(self) -> None:
         read = [frozen(each) for each in self.run.records() if each["event"] != "lost"]
-        assert set(read) <= self.run.written
+        assert self.readable <= set(read) <= self.run.written
         assert len(read) == len(set(read))
         kept = contents(self.run.folder)
         for name, data in self.found.items():
@@ -231,6 +244,7 @@ class SealedRepair(Repair):
             data = flipped(data, data.index(place) + 2)
         sealed.write_bytes(data)
         self.lost = 1
+        self.readable = {*map(frozen, self.run.records())}
         self.found = {"sealed.jsonl": data}
 
 
@@ -249,7 +263,7 @@ class Pruning(Scenario):
 
     def check_done(self) -> None:
         assert self.store.run_ids() == []
-        assert list(Path(self.store.path, "runs").iterdir()) == []
+        assert files.names(f"{self.store.path}/runs") == []
 
 
 SCENARIOS: dict[str, type[Scenario]] = {
@@ -259,9 +273,18 @@ SCENARIOS: dict[str, type[Scenario]] = {
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, in order."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    """Every file below a folder, in order; through `files`, so that it may be in memory."""
+    found = {path: files.read_whole(f"{folder}/{path}", 1 << 20) for path in paths(str(folder))}
+    return dict(sorted(found.items()))
+
+
+def paths(folder: str) -> Iterator[str]:
+    """The path of every file below a folder."""
+    for name in files.names(folder):
+        if files.is_folder(f"{folder}/{name}"):
+            yield from (f"{name}/{path}" for path in paths(f"{folder}/{name}"))
+        elif files.is_file(f"{folder}/{name}"):
+            yield name
 
 
 def record_lines(folder: Path) -> set[bytes]:

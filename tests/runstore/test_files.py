@@ -843,6 +843,16 @@ class TestNames:
         assert files.exists(str(tmp_path / "link"))
         assert not files.exists(str(tmp_path / "none"))
 
+    def test_what_cannot_be_seen_is_not_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "lstat", lambda _: fail(OSError(errno.EIO, "broken")))
+            for tell in (files.exists, files.is_file, files.is_folder):
+                with pytest.raises(OSError, match="broken"):
+                    tell(str(tmp_path / "file"))
+
     @needs_posix
     def test_links_on_the_way_are_followed_when_that_is_asked(self, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()

@@ -32,20 +32,15 @@ from runstore import (
 from runstore.guard import FileGuard
 from runstore.layout import new_run_id
 from runstore.writing.segment import SegmentWriter
-from tests.runstore.guarding import PIPELINE
+from tests.runstore.guarding import PIPELINE, competing, guarded, holding, program
 from tests.scale import count
 
-PROGRAM = Path(__file__).with_name("guarding.py")
 PATIENCE_S = 60.0
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 needs_inheritance = pytest.mark.skipif(
     sys.platform == "win32", reason="the system hands no descriptor to a child"
 )
-
-
-def guarded(folder: Path, guard_timeout_s: float = 0.0) -> RunStore:
-    return RunStore(folder, "os", "filelock", guard_timeout_s=guard_timeout_s)
 
 
 @pytest.fixture
@@ -80,21 +75,6 @@ def assert_free(store: RunStore, pipeline: str = PIPELINE) -> None:
         pass
 
 
-def program(*arguments: object) -> list[str]:
-    return [sys.executable, str(PROGRAM), *map(str, arguments)]
-
-
-@contextmanager
-def holding(command: str, store: RunStore) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """A process that holds the guard; gives it and what it said. It is killed at the end."""
-    with subprocess.Popen(program(command, store.path), stdout=subprocess.PIPE, text=True) as held:
-        assert held.stdout is not None
-        try:
-            yield held, held.stdout.readline().split()
-        finally:
-            held.kill()
-
-
 class TestExclusion:
     def test_a_second_run_is_refused_and_told_who_holds_it(self, store: RunStore) -> None:
         with store.create_run(PIPELINE) as run:
@@ -115,18 +95,10 @@ class TestExclusion:
         assert_free(store)
 
     def test_processes_that_compete_are_never_inside_together(self, store: RunStore) -> None:
-        processes, rounds = 8, count(1_000, 10)
+        processes, rounds = 8, 10  # more in goal 14 of tests/faults
         folder = Path(store.path).parent
-        (folder / "count").touch()
-        competing = [
-            subprocess.Popen(
-                program("compete", store.path, rounds, folder), stdout=subprocess.PIPE, text=True
-            )
-            for _ in range(processes)
-        ]
-        overlaps = [json.loads(each.communicate()[0]) for each in competing]
-        print(f"{processes} processes x {rounds} holds: {sum(overlaps)} overlaps")
-        assert overlaps == [0] * processes
+        printed = competing(store.path, processes, rounds, str(folder), "filelock")
+        assert [each["overlaps"] for each in printed] == [0] * processes
         assert (folder / "count").read_text() == str(processes * rounds)
         assert [run.status for run in store.runs()] == ["succeeded"] * processes * rounds
         assert store.verify().ok
