@@ -270,7 +270,7 @@ def open_read(path: str) -> int:
     try:
         descriptor = os.open(path, _READ)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or os.path.isdir(path):
+        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or _is_other_kind(path):
             raise NotAFileError(errno.EINVAL, "is not a regular file", path) from None
         raise
     try:
@@ -280,6 +280,13 @@ def open_read(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _is_other_kind(path: str) -> bool:
+    """Tell whether what cannot be opened is a folder, or a device that is not there."""
+    with contextlib.suppress(OSError):
+        return os.path.isdir(path) or not stat.S_ISREG(_mode(path) or stat.S_IFREG)
+    return False
 
 
 def read(descriptor: int, size: int) -> bytes:
@@ -371,8 +378,15 @@ def names(path: str) -> list[str]:
     """The names in a folder, sorted; none when there is no such folder."""
     try:
         return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not _is_nowhere(error):
+            raise
         return []
+
+
+def _is_nowhere(error: OSError) -> bool:
+    """Tell whether a path leads to nothing: no such name, through a file, or in a circle."""
+    return isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ELOOP
 
 
 def is_file(path: str) -> bool:
@@ -389,7 +403,9 @@ def _mode(path: str) -> int:
     """What stands there, as `stat` tells it; 0: nothing. What cannot be seen is not nothing."""
     try:
         return os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not _is_nowhere(error):
+            raise
         return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from runstore import files, layout
 from runstore.inventory import (
     Inventory,
@@ -18,6 +21,9 @@ from runstore.record import Position
 from runstore.scan import Line, Scan
 from runstore.storefile import store_file_problem, whole_store_file
 from runstore.unseal import take_apart
+
+# So many of a run's own files can be missing before another one that a resume may have made.
+_MOST_MISSING = 1000
 
 
 def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairReport:
@@ -43,8 +49,10 @@ def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairRepor
     mender = Mender(store, folder, dry_run=dry_run)
     # First: what has the name of the folder of attempts must not be in its way.
     for name in inventory.strays:
-        mender.set_aside(f"{folder}/{name}")
-    if take_apart(mender, inventory):
+        # What is below a link, or the like, goes with it.
+        if name.rpartition("/")[0] not in inventory.strays:
+            mender.set_aside(f"{folder}/{name}")
+    if take_apart(mender, inventory) or (layout.JOBS in inventory.strays and not dry_run):
         inventory = take_inventory(folder, run_id)
     repair = _RunRepair(mender, inventory)
     repair.mend_run_files(was_begun=was_sealed)
@@ -78,19 +86,33 @@ class _RunRepair:
         inventory = self.inventory
         if not (inventory.segments or inventory.found or was_begun):
             return
-        for segment in range(1, max(inventory.segments, default=1) + 1):
+        there = set(inventory.segments)
+        for segment in self._segments():
             path = f"{self._folder}/{layout.run_file(segment)}"
             witness = inventory.witnesses.get(segment)
             code = inventory.foreign.get(segment)
             if code == "bad-version":
                 self._mender.leave(path, "is of a newer format")
-            elif segment not in inventory.segments:
+            elif segment not in there:
                 self._mender.mend(path, None, witness)
             elif code is not None:
                 self._mender.collect(inventory.run_part(segment))
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := inventory.run_part(segment), witness):
                 self._mender.mend(path, part, witness)
+
+    def _segments(self) -> Iterator[int]:
+        """The numbers of the run's own files, with those that are missing before the last one.
+
+        The number in the name of a file can be any. Where very many are missing they are not made.
+        """
+        for before, segment in itertools.pairwise([0, *(self.inventory.segments or [1])]):
+            if segment - before <= _MOST_MISSING:
+                yield from range(before + 1, segment)
+            else:
+                path = f"{self._folder}/{layout.run_file(segment)}"
+                self._mender.leave(path, f"{segment - before - 1} files are missing before it")
+            yield segment
 
     def mend_attempts(self) -> None:
         """Mend the attempts' files; one that stands under the name of another is put right."""

@@ -7,6 +7,7 @@ without a false alarm: see `inventory` for the order of reading that makes this 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from runstore.inventory import (
 from runstore.layout import AttemptKey
 from runstore.liveness import is_at_work
 from runstore.part import Part, checksum
+from runstore.salvage import stray_lines
 from runstore.scan import Line, Scan
 from runstore.sealed import Flaw
 from runstore.storefile import store_file_problem
@@ -177,6 +179,9 @@ def _verify_store_file(report: Report) -> None:
 def _all_runs(report: Report) -> list[str]:
     """The runs of a store; what is no run among them is a finding."""
     run_ids = []
+    runs = f"{report.store}/{layout.RUNS}"
+    if files.exists(runs) and not files.is_folder(files.resolved(runs)):
+        report.add("unexpected-file", layout.RUNS, 1, 0, "it is no folder")
     for name in files.names(f"{report.store}/{layout.RUNS}"):
         if layout.is_run_id(name) and files.is_folder(layout.run_folder(report.store, name)):
             run_ids.append(name)
@@ -193,6 +198,7 @@ class _RunCheck:
         self._run_id = run_id
         self._folder = layout.run_folder(report.store, run_id)
         self._strict = strict
+        self._path = ("", "")
 
     def check(self, receipt: str | None) -> None:
         inventory = self._take_inventory()
@@ -230,7 +236,7 @@ class _RunCheck:
     def _check_seals(self, inventory: Inventory) -> None:
         """Report what is wrong with the sealed files' own lines, and with parts read elsewhere."""
         for seal in inventory.parts.seals:
-            for flaw in seal.flaws:
+            for flaw in itertools.chain(seal.flaws, stray_lines(seal)):
                 self._find(flaw.code, seal.path, flaw.detail, flaw)
             for name, part in seal.parts.items():
                 if inventory.parts.find(name)[:2] != part[:2]:
@@ -252,7 +258,10 @@ class _RunCheck:
                 self._find("damaged", seal.path, "is not what was sealed")
 
     def _relative(self, path: str) -> str:
-        return path.removeprefix(f"{self._report.store}/")
+        # Of a file there can be a finding for each line, which share one text.
+        if path != self._path[0]:
+            self._path = (path, path.removeprefix(f"{self._report.store}/"))
+        return self._path[1]
 
     def _check_run_files(self, inventory: Inventory) -> None:
         self._report.segments += len(inventory.segments)
@@ -265,11 +274,13 @@ class _RunCheck:
             else:
                 self._find("open", self._run_path(1), "the run had not begun when it was killed")
             return
-        for segment in range(1, inventory.segments[-1]):
-            if segment not in inventory.segments:
-                self._find(
-                    "missing-file", self._run_path(segment), "a later file of the run is there"
-                )
+        for before, segment in itertools.pairwise([0, *inventory.segments]):
+            if segment > before + 1:
+                # One finding, however many: the number in a name can be any.
+                others = segment - before - 2
+                detail = "a later file of the run is there"
+                detail += f", and {others} more before that are missing too" if others else ""
+                self._find("missing-file", self._run_path(before + 1), detail)
         if not inventory.ended:
             last = inventory.run_part(inventory.segments[-1])
             self._find_in("open", last, self._why_open(inventory))
