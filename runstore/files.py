@@ -340,15 +340,23 @@ def remove(path: str) -> None:
 
 
 def remove_empty_folder(path: str) -> None:
-    """Remove a folder that has nothing in it; nothing happens when it is gone."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a folder that has nothing in it; nothing happens when it is gone, or has something."""
+    try:
         os.rmdir(path)
+    except OSError as error:
+        if not _is_nowhere(error) and error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
 
 
 def remove_folder(path: str) -> None:
     """Remove a folder and all that is in it; links are removed, and not followed."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
         shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except RecursionError:  # before Python 3.13 it goes down only so far
+        reason = "has folders in folders, more than can be removed"
+        raise OSError(errno.ENAMETOOLONG, reason, path) from None
 
 
 class Measure(NamedTuple):
@@ -364,13 +372,16 @@ def measure(path: str) -> Measure:
     waiting = [path]
     while waiting:
         path = waiting.pop()
-        # What is removed meanwhile does not count.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
             found = os.lstat(path)
             if stat.S_ISDIR(found.st_mode):
                 waiting.extend(f"{path}/{name}" for name in os.listdir(path))
             elif stat.S_ISREG(found.st_mode):
                 count, size = count + 1, size + found.st_size
+        except OSError as error:
+            # What is removed meanwhile does not count, nor what stands deeper than a path can say.
+            if not _is_nowhere(error) and error.errno != errno.ENAMETOOLONG:
+                raise
     return Measure(count, size)
 
 

@@ -308,7 +308,7 @@ def runs(draw: st.DrawFn) -> dict[str, bytes]:
 
 
 @settings(
-    max_examples=count(20_000, 200),
+    max_examples=count(20_000, 100),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(content=runs())
