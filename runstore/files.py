@@ -215,6 +215,11 @@ def replace(source: str, path: str) -> None:
     sync_folder(os.path.dirname(path))
 
 
+def rename(source: str, path: str) -> None:
+    """Give a file another name in one step, in place of what has it; `sync_folder` is to follow."""
+    os.replace(source, path)
+
+
 def copy_into(path: str, write: Callable[[bytes], None], block_bytes: int) -> None:
     """Copy a file's bytes."""
     with open_binary(path) as file:

@@ -42,7 +42,8 @@ class GrowingScan(Judge):
         """
         self._is_final = is_final
         self._seen_bytes = self._size_bytes()
-        if self._seen_bytes < self._read_bytes or (is_final and not self._seen_bytes):
+        is_gone = is_final and not self._seen_bytes and not files.exists(self._part.path)
+        if self._seen_bytes < self._read_bytes or is_gone:
             self._find_again()
 
     def next_line(self) -> Line | None:

@@ -158,6 +158,21 @@ class Mender:
         original = None if self.dry_run else self.relative(self._move_aside(path))
         self.report.mended.append(Mended(self.relative(path), action, original=original))
 
+    def set_all_aside(self, paths: list[str]) -> None:
+        """Rename files as `set_aside` does, with one sync for each folder: there can be very many.
+
+        After a crash in between each has its old name or the new one.
+        """
+        for path in paths:
+            kept = None if self.dry_run else _free_name(path, lambda _taken: False)
+            if kept is not None:
+                files.rename(path, kept)
+            original = self.relative(kept) if kept else None
+            self.report.mended.append(Mended(self.relative(path), "set aside", original=original))
+        if not self.dry_run:
+            for folder in sorted({path.rpartition("/")[0] for path in paths}):
+                files.sync_folder(folder)
+
     def _move_aside(self, path: str) -> str:
         kept = _free_name(path, lambda _taken: False)
         files.replace(path, kept)

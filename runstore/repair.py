@@ -48,10 +48,10 @@ def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairRepor
     was_sealed = inventory.was_sealed
     mender = Mender(store, folder, dry_run=dry_run)
     # First: what has the name of the folder of attempts must not be in its way.
-    for name in inventory.strays:
-        # What is below a link, or the like, goes with it.
-        if name.rpartition("/")[0] not in inventory.strays:
-            mender.set_aside(f"{folder}/{name}")
+    # What is below a link, or the like, goes with it.
+    goes_along = f"{layout.JOBS}/" if layout.JOBS in inventory.strays else "/"
+    strays = [name for name in inventory.strays if not name.startswith(goes_along)]
+    mender.set_all_aside([f"{folder}/{name}" for name in strays])
     if take_apart(mender, inventory) or (layout.JOBS in inventory.strays and not dry_run):
         inventory = take_inventory(folder, run_id)
     repair = _RunRepair(mender, inventory)
@@ -122,6 +122,7 @@ class _RunRepair:
             # One line of another file before its own is enough to make a file a misfit.
             self._mender.collect(self.inventory.attempt_part(key))
         sources = self._sources(misfits)
+        foreign = []
         for key in sorted(there | self._required()):
             path = self._attempt_path(key)
             witness = self._witness(key)
@@ -131,11 +132,12 @@ class _RunRepair:
             elif key in sources:
                 self._mender.mend(path, sources[key], witness)
             elif not is_named or (key in misfits and key not in self.inventory.expected):
-                self._mender.set_aside(path)
+                foreign.append(path)
             elif key not in there or key in misfits:
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := self.inventory.attempt_part(key), witness):
                 self._mender.mend(path, part, witness)
+        self._mender.set_all_aside(foreign)
 
     def _attempt_path(self, key: AttemptKey) -> str:
         return f"{self._folder}/{layout.attempt_file(*key)}"
