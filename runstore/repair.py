@@ -162,7 +162,7 @@ class _RunRepair:
         Under the name of another attempt, or where an interrupted repair has put them: among the
         files that are kept as evidence.
         """
-        places = [self._attempt_path(key) for key in misfits]
+        places = [path for path in map(self._attempt_path, misfits) if files.exists(path)]
         if not self._mender.dry_run:
             # The file at such a place may be mended before it is needed.
             places = [kept for kept in map(self._mender.keep_original, places) if kept]
