@@ -229,6 +229,11 @@ def replace(source: str, path: str) -> None:
     sync_folder(os.path.dirname(path))
 
 
+def rename(source: str, path: str) -> None:
+    """Give a file another name in one step, in place of what has it; `sync_folder` is to follow."""
+    os.replace(source, path)
+
+
 def copy_into(path: str, write: Callable[[bytes], None], block_bytes: int) -> None:
     """Copy a file's bytes."""
     with open_binary(path) as file:
@@ -284,7 +289,7 @@ def open_read(path: str) -> int:
     try:
         descriptor = os.open(path, _READ)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or os.path.isdir(path):
+        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO} or _is_other_kind(path):
             raise NotAFileError(errno.EINVAL, "is not a regular file", path) from None
         raise
     try:
@@ -294,6 +299,13 @@ def open_read(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _is_other_kind(path: str) -> bool:
+    """Tell whether what cannot be opened is a folder, or a device that is not there."""
+    with contextlib.suppress(OSError):
+        return os.path.isdir(path) or not stat.S_ISREG(_mode(path) or stat.S_IFREG)
+    return False
 
 
 def read(descriptor: int, size: int) -> bytes:
@@ -347,15 +359,23 @@ def remove(path: str) -> None:
 
 
 def remove_empty_folder(path: str) -> None:
-    """Remove a folder that has nothing in it; nothing happens when it is gone."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a folder that has nothing in it; nothing happens when it is gone, or has something."""
+    try:
         os.rmdir(path)
+    except OSError as error:
+        if not _is_nowhere(error) and error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
 
 
 def remove_folder(path: str) -> None:
     """Remove a folder and all that is in it; links are removed, and not followed."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
         shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except RecursionError:  # before Python 3.13 it goes down only so far
+        reason = "has folders in folders, more than can be removed"
+        raise OSError(errno.ENAMETOOLONG, reason, path) from None
 
 
 class Measure(NamedTuple):
@@ -371,13 +391,16 @@ def measure(path: str) -> Measure:
     waiting = [path]
     while waiting:
         path = waiting.pop()
-        # What is removed meanwhile does not count.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
             found = os.lstat(path)
             if stat.S_ISDIR(found.st_mode):
                 waiting.extend(f"{path}/{name}" for name in os.listdir(path))
             elif stat.S_ISREG(found.st_mode):
                 count, size = count + 1, size + found.st_size
+        except OSError as error:
+            # What is removed meanwhile does not count, nor what stands deeper than a path can say.
+            if not _is_nowhere(error) and error.errno != errno.ENAMETOOLONG:
+                raise
     return Measure(count, size)
 
 
@@ -385,8 +408,15 @@ def names(path: str) -> list[str]:
     """The names in a folder, sorted; none when there is no such folder."""
     try:
         return sorted(os.listdir(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not _is_nowhere(error):
+            raise
         return []
+
+
+def _is_nowhere(error: OSError) -> bool:
+    """Tell whether a path leads to nothing: no such name, through a file, or in a circle."""
+    return isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ELOOP
 
 
 def is_file(path: str) -> bool:
@@ -403,7 +433,9 @@ def _mode(path: str) -> int:
     """What stands there, as `stat` tells it; 0: nothing. What cannot be seen is not nothing."""
     try:
         return os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if not _is_nowhere(error):
+            raise
         return 0
 
 

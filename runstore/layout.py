@@ -36,9 +36,11 @@ HOLDER_SUFFIX = ".holder"
 PRUNED_SUFFIX = ".pruned"
 
 MAX_JOB_ID_BYTES = 10_000
+MAX_ATTEMPT = 999_999_999
 _MAX_PORTABLE = 80
 _MAX_SLUG = 40
 _PORTABLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SLUGGED = re.compile(r"[a-z0-9_-]{1,40}~[0-9a-f]{16}")
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]+")
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file; the forms with superscript digits
 # and with $ cannot be portable names anyway.
@@ -174,6 +176,12 @@ def parse_sealed_file(filename: str) -> int | None:
 
 
 def parse_attempt_file(filename: str) -> AttemptKey | None:
-    """Give the attempt of a file of `jobs/`, without that folder; None for other files."""
+    """Give the attempt of a file of `jobs/`, without that folder; None for other files.
+
+    A name that no job has is none: what stands under it could pass for the file of a job whose id
+    is that name.
+    """
     found = _ATTEMPT_FILE.fullmatch(filename)
-    return AttemptKey(found[1], int(found[2])) if found else None
+    if found is None or not (_is_portable(found[1]) or _SLUGGED.fullmatch(found[1])):
+        return None
+    return AttemptKey(found[1], int(found[2]))

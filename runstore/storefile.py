@@ -14,6 +14,7 @@ _SUPPORTED = f"stores of version {STORE_VERSION}"
 _CONTENT = b'{"format":"runstore","version":1'
 _LINE = b'%b,"crc":"%08x"}\n' % (_CONTENT, crc32(_CONTENT))
 _MAX_BYTES = 1 << 16
+_MAX_SHOWN = 40
 _OWN_NAMES = frozenset({layout.IGNORE_FILE, layout.RUNS, layout.LOCKS})
 
 
@@ -90,7 +91,15 @@ def _refuse_other_version(path: str) -> None:
         raise StoreFormatError(path, "is no store's file", _SUPPORTED)
     version = fields.get("version")
     if version != STORE_VERSION:
-        raise StoreFormatError(path, f"is of version {version}", _SUPPORTED)
+        raise StoreFormatError(path, f"is of version {_short(version)}", _SUPPORTED)
+
+
+def _short(version: object) -> str:
+    """A version in one line, whatever another program calls one."""
+    if isinstance(version, dict | list):
+        return f"a {type(version).__name__}"
+    text = repr(version)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _read(path: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,11 @@ from tests.leaks import nothing_left_behind
 # Each changes what the program does or how it prints, and is set on one machine and not on another.
 FOREIGN = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE")
 FOREIGN_PREFIXES = ("LORCHESTRA_", "GITHUB_")
+
+# Who starts the tests in the background of a script hands them an ignored SIGINT, which they would
+# hand on; `default_int_handler` is one, so that what they start begins with the default.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of the code.
 settings.register_profile("lorchestra", deadline=None)

@@ -15,7 +15,7 @@ from lorchestra.cli.options import json_option, open_store, run_id_of, store_opt
 from lorchestra.cli.printing import show, show_json
 from lorchestra.cli.units import Duration
 from lorchestra.errors import EXIT_STORE
-from lorchestra.report.text import counted, printable
+from lorchestra.report.text import counted, moment_of, printable
 
 if TYPE_CHECKING:
     from runstore import Compacted, RunStore
@@ -88,7 +88,10 @@ def _compact_all(
 
 
 def _is_older(ended: str, older_than: timedelta | None) -> bool:
-    return older_than is None or datetime.now(UTC) - datetime.fromisoformat(ended) > older_than
+    if older_than is None:
+        return True
+    at = moment_of(ended)
+    return at is not None and datetime.now(UTC) - at > older_than
 
 
 def _show(store: RunStore, done: list[Compacted], left: dict[str, str]) -> None:

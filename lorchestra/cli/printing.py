@@ -92,8 +92,9 @@ def _encoded(value: Any) -> bytes:
     except TypeError:
         # A path that is no Unicode text: the standard library writes it with escapes.
         import json
+        from dataclasses import asdict
 
-        return json.dumps(value).encode()
+        return json.dumps(value, default=asdict).encode()
 
 
 @contextlib.contextmanager

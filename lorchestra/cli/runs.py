@@ -18,7 +18,16 @@ from lorchestra.cli.options import (
     store_option,
 )
 from lorchestra.cli.printing import say, show, show_json, write
-from lorchestra.report.text import counted, duration, local_time, printable, status_counts, table
+from lorchestra.report.text import (
+    counted,
+    duration,
+    elapsed_s,
+    local_time,
+    printable,
+    short,
+    status_counts,
+    table,
+)
 from lorchestra.wording import did_you_mean, near
 
 if TYPE_CHECKING:
@@ -62,7 +71,7 @@ def list_(limit: int, store: Path | None, as_json: bool) -> None:
             summary.pipeline or "-",
             summary.status,
             local_time(summary.started),
-            duration(_elapsed_s(summary.started, summary.ended)),
+            duration(elapsed_s(summary.started, summary.ended)),
         )
         for summary in summaries
     ]
@@ -110,23 +119,15 @@ def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
         write(iter(partial(file.read, _CHUNK_BYTES), b""))
 
 
-def _elapsed_s(started: str | None, ended: str | None) -> float | None:
-    from datetime import datetime
-
-    if started is None or ended is None:
-        return None
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
-
-
 def _summary_object(summary: RunSummary) -> dict[str, object]:
-    elapsed_s = _elapsed_s(summary.started, summary.ended)
+    elapsed = elapsed_s(summary.started, summary.ended)
     return {
         "run_id": summary.id,
         "pipeline_id": summary.pipeline,
         "status": summary.status,
         "started": summary.started,
         "ended": summary.ended,
-        "duration_ms": None if elapsed_s is None else round(elapsed_s * 1000, 3),
+        "duration_ms": None if elapsed is None else round(elapsed * 1000, 3),
     }
 
 
@@ -136,11 +137,11 @@ def _run_text(view: RunView) -> str:
     from lorchestra.report.summary import error_of, job_duration_s
 
     counts = Counter(job.status for job in view.jobs.values())
-    elapsed = duration(_elapsed_s(view.started, view.ended))
+    elapsed = duration(elapsed_s(view.started, view.ended))
     lines = [
         f"run       {view.id}",
-        f"pipeline  {view.pipeline or '-'}",
-        f"status    {view.status}" + (f" ({view.note})" if view.note else ""),
+        f"pipeline  {short(view.pipeline or '-')}",
+        f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
         f"started   {local_time(view.started)}, took {elapsed}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
         f"receipt   {view.receipt or '-'}",

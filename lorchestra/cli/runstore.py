@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,10 @@ def verify(
             run_ids, receipt=receipt, strict=strict, on_run=begin, workers=max_workers
         )
     if as_json:
-        show_json(report.as_dict())
+        # Not as_dict(): with very many findings, plain values of each would be a second copy.
+        show_json(
+            {"ok": report.ok, **{each.name: getattr(report, each.name) for each in fields(report)}}
+        )
     else:
         _show(report)
     if not report.ok:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
+from lorchestra.report.text import elapsed_s
 from runstore import Attempt, Job, RunView
 
 _NEVER_BEGAN = frozenset({"planned", "cancelled", "skipped"})
@@ -86,10 +86,8 @@ def _run_duration_ms(view: RunView) -> float | None:
     measured = view.end.get("duration_s")
     if isinstance(measured, int | float):
         return _ms(measured)
-    if view.started is None or view.ended is None:
-        return None
-    elapsed = datetime.fromisoformat(view.ended) - datetime.fromisoformat(view.started)
-    return _ms(elapsed.total_seconds())
+    elapsed = elapsed_s(view.started, view.ended)
+    return None if elapsed is None else _ms(elapsed)
 
 
 def _ms(seconds: float) -> float:

@@ -45,10 +45,30 @@ def duration(seconds: float | None) -> str:
 
 
 def local_time(at: str | None) -> str:
-    """A record's time in the zone of this machine, to the second; a dash when there is none."""
-    if at is None:
-        return "-"
-    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A record's time in the zone of this machine, to the second; a dash when there is none.
+
+    What is no time stays as it is.
+    """
+    try:
+        local = moment.astimezone() if (moment := moment_of(at)) else None
+    except (ValueError, OverflowError):  # at the two ends of the calendar
+        local = None
+    return local.strftime("%Y-%m-%d %H:%M:%S") if local else (at or "-")
+
+
+def moment_of(at: str | None) -> datetime | None:
+    """The moment that a record's time names; None: there is none, or no calendar has it."""
+    try:
+        moment = datetime.fromisoformat(at or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def elapsed_s(started: str | None, ended: str | None) -> float | None:
+    """How long it is from one record's time to another, in seconds; None: that is not known."""
+    begin, end = moment_of(started), moment_of(ended)
+    return (end - begin).total_seconds() if begin and end else None
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from zlib import crc32
 
 import orjson
@@ -24,6 +24,7 @@ from runstore.errors import RecordError
 
 NO_PREVIOUS = "00000000"
 MAX_LINE_BYTES = 1 << 20
+MAX_N = 10**18 - 1
 RESERVED_FIELDS = frozenset({"n", "prev", "at", "event", "crc", "job", "attempt"})
 
 _FRAME_FIELDS = frozenset({"n", "prev", "at", "event", "crc"})
@@ -35,6 +36,7 @@ _OPTIONS = (
 )
 _MAX_DEPTH = 250
 _CRC_BYTES = len(',"crc":"00000000"}')
+_CRC = re.compile(r"[0-9a-f]{8}")
 # Possessive at the event: what can be gone back to costs some 200 bytes for each byte matched.
 _HEAD = re.compile(
     rb'\{"n":(0|[1-9][0-9]{0,17}),"prev":"([0-9a-f]{8})",'
@@ -162,15 +164,59 @@ def read_frame(line: bytes) -> Frame | None:
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
-    """Parse one line whose checksum holds; None when it is no JSON object all the same."""
+    """Parse one line whose checksum holds; None when it is no JSON object all the same.
+
+    What is nested deeper than a writer may is none either: it could be parsed, and then neither be
+    written again nor shown.
+    """
     try:
         fields = orjson.loads(line)
     except ValueError:
         return None
-    return fields if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        return None
+    may_be_deep = line.count(b"[") + line.count(b"{") > _MAX_DEPTH
+    return None if may_be_deep and _is_deep(fields) else fields
+
+
+def _is_deep(fields: dict[str, Any]) -> bool:
+    level: list[Any] = [fields]
+    for _ in range(_MAX_DEPTH + 1):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if type(each) is dict else each)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def fields_in(line: bytes, frame: Frame) -> dict[str, Any] | None:
+    """The fields of a line whose checksum holds; None: it is no record all the same.
+
+    A checksum holds for whatever another program wrote: text that is no JSON, or a name that
+    stands there twice, of which the parser takes the last.
+    """
+    fields = decode(line)
+    if fields is None or type(fields["n"]) is not int:
+        return None
+    fits = fields["n"] == frame.n and type(fields["at"]) is type(fields["event"]) is str
+    return fields if fits else None
 
 
 def position_in(fields: Mapping[str, Any]) -> Position | None:
     """The position that a record vouches for, such as `done`, or the `begin` of a resume."""
     n, crc = fields.get("last_n"), fields.get("last_crc")
-    return Position(n, crc) if type(n) is int and isinstance(crc, str) else None
+    return Position(n, crc) if is_number(n) and is_crc(crc) else None
+
+
+def is_number(value: object) -> TypeGuard[int]:
+    """Tell whether a value, of a file that anybody may have written, can number a record."""
+    return type(value) is int and 0 <= value <= MAX_N
+
+
+def is_crc(value: object) -> TypeGuard[str]:
+    """Tell whether a value can be the checksum of a record."""
+    return isinstance(value, str) and _CRC.fullmatch(value) is not None

@@ -15,7 +15,16 @@ from typing import Any, NamedTuple
 
 from runstore import files
 from runstore.lines.part import Part, checksum, first_and_last_line, texts
-from runstore.lines.record import NO_PREVIOUS, Frame, Position, decode, read_frame
+from runstore.lines.record import (
+    NO_PREVIOUS,
+    Frame,
+    Position,
+    decode,
+    fields_in,
+    is_crc,
+    is_number,
+    read_frame,
+)
 from runstore.lines.splitter import Text
 from runstore.lines.tail import is_torn_write
 
@@ -264,11 +273,11 @@ def last_lost(fields: dict[str, Any], at: Position) -> Position | None:
     What came last at the end of a file that nobody vouched for is not known: `was` is null then.
     """
     first, last, was = fields.get("first"), fields.get("last"), fields.get("was")
-    if type(last) is not int or first != at.n or last < at.n:
+    if not is_number(last) or type(first) is not int or first != at.n or last < at.n:
         return None
     if was is None:
         return Position(last, at.crc)
-    return Position(last, was) if isinstance(was, str) else None
+    return Position(last, was) if is_crc(was) else None
 
 
 def _with_next(given: Iterator[Text]) -> Iterator[tuple[Text, Text | None]]:
@@ -284,7 +293,7 @@ def peek(source: str | Part) -> tuple[dict[str, Any] | None, dict[str, Any] | No
     """Read only the first and the last record of a file, for lists of many.
 
     Returns:
-        Both as parsed, each None when it is not whole.
+        Both as parsed, each None when it is not whole, or no record all the same.
 
     Raises:
         OSError: The file cannot be read.
@@ -295,4 +304,5 @@ def peek(source: str | Part) -> tuple[dict[str, Any] | None, dict[str, Any] | No
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:
-    return decode(line) if read_frame(line) else None
+    frame = read_frame(line)
+    return fields_in(line, frame) if frame else None

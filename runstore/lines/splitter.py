@@ -59,7 +59,7 @@ class Splitter:
             self._dropped_nul_only = True
         excess = rest[max(0, self._keep_bytes - len(kept)) :]
         if excess:
-            self._dropped_nul_only = self._dropped_nul_only and not excess.strip(b"\0")
+            self._dropped_nul_only = self._dropped_nul_only and excess == bytes(len(excess))
         self._kept = (kept + rest)[: self._keep_bytes]
         self._dropped = dropped + len(excess)
         self._number, self._offset = self._number + len(ended), offset

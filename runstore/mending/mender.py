@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from runstore import files, layout
 from runstore.lines.part import Part, chunks, texts
@@ -21,6 +22,9 @@ from runstore.verifying.findings import NOTE_CODES
 _HARMLESS = NOTE_CODES | {None}
 
 _COPY_BYTES = 1 << 20
+# No name of the store itself is as long; that of a file has 255 bytes on most systems.
+_MAX_KEPT = 120
+_MAX_KEPT_START = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,21 @@ class Mender:
         original = None if self.dry_run else self.relative(self._move_aside(path))
         self.report.mended.append(Mended(self.relative(path), action, original=original))
 
+    def set_all_aside(self, paths: list[str]) -> None:
+        """Rename files as `set_aside` does, with one sync for each folder: there can be very many.
+
+        After a crash in between each has its old name or the new one.
+        """
+        for path in paths:
+            kept = None if self.dry_run else _free_name(path, lambda _taken: False)
+            if kept is not None:
+                files.rename(path, kept)
+            original = self.relative(kept) if kept else None
+            self.report.mended.append(Mended(self.relative(path), "set aside", original=original))
+        if not self.dry_run:
+            for folder in sorted({path.rpartition("/")[0] for path in paths}):
+                files.sync_folder(folder)
+
     def _move_aside(self, path: str) -> str:
         kept = _free_name(path, lambda _taken: False)
         files.replace(path, kept)
@@ -183,10 +202,14 @@ def is_damaged(part: Part, witness: Position | None) -> bool:
 
 def _free_name(path: str, is_same: Callable[[str], bool]) -> str:
     """The name for the evidence: the first that is free, or that holds the same already."""
+    folder, _, base = path.rpartition("/")
+    if len(base) > _MAX_KEPT:  # of somebody else: with more at its end it could be none
+        exact = sha256(base.encode("utf-8", "surrogateescape")).hexdigest()
+        base = f"{base[:_MAX_KEPT_START]}~{exact[:16]}"
     number = 1
     while True:
         infix = "" if number == 1 else f".{number}"
-        name = f"{path}{infix}{layout.DAMAGED_SUFFIX}"
+        name = f"{folder}/{base}{infix}{layout.DAMAGED_SUFFIX}"
         if not files.exists(name) or is_same(name):
             return name
         number += 1

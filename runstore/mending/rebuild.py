@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runstore.lines.part import Part
-from runstore.lines.record import NO_PREVIOUS, Frame, Position, decode, encode
-from runstore.lines.scan import Line, Scan, contradicts
+from runstore.lines.record import (
+    MAX_N,
+    NO_PREVIOUS,
+    Frame,
+    Position,
+    decode,
+    encode,
+    fields_in,
+)
+from runstore.lines.scan import Line, Scan, contradicts, last_lost
 from runstore.reading.salvage import path_in
 
 Misplaced = dict[int, list[tuple[Frame, bytes]]]
@@ -146,7 +154,8 @@ class _Builder:
         elif not self._ended:  # nothing follows an `end`
             found = self._next_n
             self._fill(None)
-            if ends_badly and self._next_n == found:
+            # After the largest number nothing can be missing.
+            if ends_badly and self._next_n == found and found <= MAX_N:
                 self._lose(self._next_n, None)
         self._flush()
 
@@ -164,19 +173,23 @@ class _Builder:
         """Tell whether a record that follows the one before can be of this file."""
         if self._witness is not None and contradicts(frame, self._witness):
             return False
+        if frame.event == b"lost":
+            # One that does not fit would lead anywhere, back to where it stands too.
+            return _end_of_lost(frame, raw) is not None
         # Before a first one there is none, so nothing tells but itself.
-        if frame.n > 0 or frame.event == b"lost":
+        if frame.n > 0:
             return True
-        return ((decode(raw) or {}).get("run"), path_in(raw)) == self._home
+        fields = fields_in(raw, frame) or {}
+        is_begin = fields.get("event") == "begin"
+        return is_begin and (fields.get("run"), path_in(raw)) == self._home
 
     def _take(self, frame: Frame, raw: bytes) -> None:
         self._put(raw + b"\n")
         self._next_n, self._previous = frame.n + 1, frame.crc
         self._ended = frame.event == b"end"
-        if frame.event == b"lost":
-            fields = decode(raw) or {}
-            self._next_n = fields.get("last", frame.n) + 1
-            self._previous = fields.get("was") or frame.crc
+        last = _end_of_lost(frame, raw) if frame.event == b"lost" else None
+        if last is not None:
+            self._next_n, self._previous = last.n + 1, last.crc
         else:
             self.result.kept += 1
 
@@ -197,3 +210,8 @@ class _Builder:
         if self._block:
             self._write_block(b"".join(self._block))
             self._block, self._block_bytes = [], 0
+
+
+def _end_of_lost(frame: Frame, raw: bytes) -> Position | None:
+    """Where the last record stood that a `lost` one stands for; None: it does not fit."""
+    return last_lost(decode(raw) or {}, Position(frame.n, frame.crc))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from runstore import files, layout
 from runstore.layout import AttemptKey
 from runstore.lines.part import Part
@@ -18,6 +21,9 @@ from runstore.reading.inventory import (
     take_inventory,
 )
 from runstore.storefile import store_file_problem, whole_store_file
+
+# So many of a run's own files can be missing before another one that a resume may have made.
+_MOST_MISSING = 1000
 
 
 def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairReport:
@@ -42,9 +48,11 @@ def repair_run(store: str, run_id: str, *, dry_run: bool = False) -> RepairRepor
     was_sealed = inventory.was_sealed
     mender = Mender(store, folder, dry_run=dry_run)
     # First: what has the name of the folder of attempts must not be in its way.
-    for name in inventory.strays:
-        mender.set_aside(f"{folder}/{name}")
-    if take_apart(mender, inventory):
+    # What is below a link, or the like, goes with it.
+    goes_along = f"{layout.JOBS}/" if layout.JOBS in inventory.strays else "/"
+    strays = [name for name in inventory.strays if not name.startswith(goes_along)]
+    mender.set_all_aside([f"{folder}/{name}" for name in strays])
+    if take_apart(mender, inventory) or (layout.JOBS in inventory.strays and not dry_run):
         inventory = take_inventory(folder, run_id)
     repair = _RunRepair(mender, inventory)
     repair.mend_run_files(was_begun=was_sealed)
@@ -78,19 +86,33 @@ class _RunRepair:
         inventory = self.inventory
         if not (inventory.segments or inventory.found or was_begun):
             return
-        for segment in range(1, max(inventory.segments, default=1) + 1):
+        there = set(inventory.segments)
+        for segment in self._segments():
             path = f"{self._folder}/{layout.run_file(segment)}"
             witness = inventory.witnesses.get(segment)
             code = inventory.foreign.get(segment)
             if code == "bad-version":
                 self._mender.leave(path, "is of a newer format")
-            elif segment not in inventory.segments:
+            elif segment not in there:
                 self._mender.mend(path, None, witness)
             elif code is not None:
                 self._mender.collect(inventory.run_part(segment))
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := inventory.run_part(segment), witness):
                 self._mender.mend(path, part, witness)
+
+    def _segments(self) -> Iterator[int]:
+        """The numbers of the run's own files, with those that are missing before the last one.
+
+        The number in the name of a file can be any. Where very many are missing they are not made.
+        """
+        for before, segment in itertools.pairwise([0, *(self.inventory.segments or [1])]):
+            if segment - before <= _MOST_MISSING:
+                yield from range(before + 1, segment)
+            else:
+                path = f"{self._folder}/{layout.run_file(segment)}"
+                self._mender.leave(path, f"{segment - before - 1} files are missing before it")
+            yield segment
 
     def mend_attempts(self) -> None:
         """Mend the attempts' files; one that stands under the name of another is put right."""
@@ -100,6 +122,7 @@ class _RunRepair:
             # One line of another file before its own is enough to make a file a misfit.
             self._mender.collect(self.inventory.attempt_part(key))
         sources = self._sources(misfits)
+        foreign = []
         for key in sorted(there | self._required()):
             path = self._attempt_path(key)
             witness = self._witness(key)
@@ -109,11 +132,12 @@ class _RunRepair:
             elif key in sources:
                 self._mender.mend(path, sources[key], witness)
             elif not is_named or (key in misfits and key not in self.inventory.expected):
-                self._mender.set_aside(path)
+                foreign.append(path)
             elif key not in there or key in misfits:
                 self._mender.mend(path, None, witness)
             elif is_damaged(part := self.inventory.attempt_part(key), witness):
                 self._mender.mend(path, part, witness)
+        self._mender.set_all_aside(foreign)
 
     def _attempt_path(self, key: AttemptKey) -> str:
         return f"{self._folder}/{layout.attempt_file(*key)}"
@@ -138,7 +162,7 @@ class _RunRepair:
         Under the name of another attempt, or where an interrupted repair has put them: among the
         files that are kept as evidence.
         """
-        places = [self._attempt_path(key) for key in misfits]
+        places = [path for path in map(self._attempt_path, misfits) if files.exists(path)]
         if not self._mender.dry_run:
             # The file at such a place may be mended before it is needed.
             places = [kept for kept in map(self._mender.keep_original, places) if kept]

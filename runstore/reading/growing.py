@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Iterator
 
 from runstore import files
 from runstore.lines.part import Part
@@ -27,6 +28,7 @@ class GrowingScan(Judge):
         self._part = part
         self._splitter = Splitter(MAX_LINE_BYTES, part.lines_before + 1, part.start)
         self._texts: deque[Text] = deque()
+        self._pending: Iterator[Text] = iter(())  # of the last piece: there can be very many
         self._read_bytes = 0
         self._seen_bytes = 0
         self._is_final = False
@@ -40,7 +42,8 @@ class GrowingScan(Judge):
         """
         self._is_final = is_final
         self._seen_bytes = self._size_bytes()
-        if self._seen_bytes < self._read_bytes or (is_final and not self._seen_bytes):
+        is_gone = is_final and not self._seen_bytes and not files.exists(self._part.path)
+        if self._seen_bytes < self._read_bytes or is_gone:
             self._find_again()
 
     def next_line(self) -> Line | None:
@@ -58,8 +61,12 @@ class GrowingScan(Judge):
         return self.take(text, after)
 
     def _text(self, index: int) -> Text | None:
-        while len(self._texts) <= index and self._read_on():
-            pass
+        while len(self._texts) <= index:
+            text = next(self._pending, None)
+            if text is not None:
+                self._texts.append(text)
+            elif not self._read_on():
+                break
         return self._texts[index] if len(self._texts) > index else None
 
     def _read_on(self) -> bool:
@@ -67,13 +74,13 @@ class GrowingScan(Judge):
         if self._read_bytes < self._seen_bytes:
             piece = self._read_piece()
             self._read_bytes += len(piece)
-            self._texts.extend(self._splitter.feed(piece))
+            self._pending = self._splitter.feed(piece)
             return bool(piece)
         if not self._is_final or not self._has_rest:
             return False
         self._has_rest = False
         rest = self._splitter.rest()
-        self._texts.extend([rest] if rest else [])
+        self._pending = iter([rest] if rest else [])
         return True
 
     def _read_piece(self) -> bytes:

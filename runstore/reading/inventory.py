@@ -15,7 +15,7 @@ from runstore import files, layout
 from runstore.errors import RunIsAliveError, RunNotFoundError
 from runstore.layout import AttemptKey
 from runstore.lines.part import Part
-from runstore.lines.record import Position, decode, position_in
+from runstore.lines.record import Position, fields_in, position_in
 from runstore.lines.scan import Line, Scan
 from runstore.liveness import Owner, is_at_work, owner_in
 from runstore.reading.merge import attempt_named
@@ -153,16 +153,8 @@ def run_files_in(names: list[str]) -> list[int]:
 
 
 def record_in(line: Line) -> dict[str, Any] | None:
-    """The fields of a line that counts; None: it does not, or it is no record all the same.
-
-    A checksum holds for whatever another program wrote: text that is no JSON, or a name that
-    stands there twice, of which the parser takes the last.
-    """
-    fields = decode(line.raw) if line.counts else None
-    if fields is None or line.frame is None:
-        return None
-    fits = fields["n"] == line.frame.n and type(fields["at"]) is type(fields["event"]) is str
-    return fields if fits else None
+    """The fields of a line that counts; None: it does not, or it is no record all the same."""
+    return fields_in(line.raw, line.frame) if line.counts and line.frame else None
 
 
 def _read_run_files(inventory: Inventory, segments: list[int], on_line: OnLine | None) -> None:

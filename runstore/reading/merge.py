@@ -232,7 +232,9 @@ class Fold:
 def attempt_named(record: Record) -> tuple[str, int] | None:
     """The job and attempt that a `start` or `done` speaks of; None: it names none."""
     job_id, number = record.get("job"), record.get("attempt")
-    if layout.is_job_id(job_id) and type(number) is int and number > 0:
+    if not layout.is_job_id(job_id) or type(number) is not int:
+        return None
+    if 0 < number <= layout.MAX_ATTEMPT:
         return job_id, number
     return None
 

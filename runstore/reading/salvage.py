@@ -8,6 +8,7 @@ no record is ever read as one of another file.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from runstore import layout
 from runstore.lines.part import Part, texts
 from runstore.lines.record import Frame, Position, decode, read_frame
 from runstore.lines.scan import last_lost
-from runstore.lines.splitter import Text
 from runstore.reading.sealed import (
     INDEX,
     PART,
@@ -93,6 +93,19 @@ def salvage(path: str) -> Seal:
     return seal
 
 
+def stray_lines(seal: Seal) -> Iterator[Flaw]:
+    """Give each line that belongs to no part, for who names them: there can be any number.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    for text in itertools.chain.from_iterable(map(texts, seal.strays)):
+        if read_frame(text.raw) is None:
+            yield Flaw("damaged", text.number, text.offset, "is not what was sealed")
+        else:
+            yield Flaw("chain", text.number, text.offset, "is a record between the parts")
+
+
 def _is_newer(mark: Mark) -> bool:
     return mark.kind == SEALED and mark.number != SEAL_VERSION
 
@@ -164,14 +177,6 @@ class _Salvage:
             return
         stray = Part(self.seal.path, begin.offset, end.offset - begin.offset, begin.lines)
         self.seal.strays.append(stray)
-        for text in texts(stray):
-            if read_frame(text.raw) is None:
-                self._add("damaged", text, "is not what was sealed")
-            else:
-                self._add("chain", text, "is a record between the parts")
-
-    def _add(self, code: str, text: Text, detail: str) -> None:
-        self.seal.flaws.append(Flaw(code, text.number, text.offset, detail))
 
     def _divide(self, owner: Entry | None, begin: _Cut, end: _Cut) -> None:
         """Divide what stands below a header up to the next one that is whole.

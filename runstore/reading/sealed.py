@@ -216,7 +216,8 @@ def read_index(path: str) -> Seal | None:
     Costs two small reads, and memory in the number of parts.
     """
     end = _last_mark(path)
-    entries = _entries(path, end) if end is not None else None
+    is_there = end is not None and end.index_offset <= files.size_bytes(path)
+    entries = _entries(path, end) if end is not None and is_there else None
     if end is None or entries is None:
         return None
     seal = Seal(path, end.index_offset)

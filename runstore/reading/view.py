@@ -74,16 +74,17 @@ class RunView:
         belong to another file, are left out; `verify` names them.
         """
         inventory = take_inventory(self.path, self.id)
-        readable = readable_attempts(inventory)
+        # Those that the run's own files name come first: a stray file whose name is the id of
+        # another job must not take its place.
+        keys = sorted(readable_attempts(inventory), key=lambda key: key not in inventory.expected)
+        by_id: dict[tuple[str, int], AttemptKey] = {}
+        for key in keys:
+            by_id.setdefault((job_id_of(inventory, key), key.attempt), key)
         sources: dict[tuple[str, int], Callable[[], Iterable[Record]]] = {
-            (job_id_of(inventory, key), key.attempt): partial(attempt_records, inventory, key)
-            for key in readable
+            named: partial(attempt_records, inventory, key) for named, key in by_id.items()
         }
-        without_start = [
-            (job_id_of(inventory, key), key.attempt)
-            for key in inventory.without_start
-            if key in readable
-        ]
+        unnamed = set(inventory.without_start)
+        without_start = [named for named, key in by_id.items() if key in unnamed]
         return merge(_run_records(inventory), sources, without_start)
 
     def log_path(self, job_id: str, attempt: int | None = None) -> str | None:
@@ -98,7 +99,7 @@ class RunView:
             return None
         number = attempt or job.attempts[-1].number
         path = f"{self.path}/{layout.log_file(layout.job_name(job_id), number)}"
-        return path if files.exists(path) else None
+        return path if files.is_file(path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,9 @@ def summarize(store: str, run_id: str) -> RunSummary | None:
     if end:
         status = status_in(end, RUN_END_STATUSES, "failed")
     first = begin if len(segments) == 1 else _ends(first_part, run_id)[0]
-    return RunSummary(run_id, begin.get("pipeline"), status, first.get("at"), end.get("at"))
+    pipeline = begin.get("pipeline")
+    pipeline = pipeline if isinstance(pipeline, str) else None
+    return RunSummary(run_id, pipeline, status, first.get("at"), end.get("at"))
 
 
 def _ends(part: Part, run_id: str) -> tuple[Record, Record]:

@@ -196,5 +196,6 @@ def _remove_leftovers(folder: str) -> None:
     """Remove what compactions and repairs that were killed have left."""
     for each in (folder, f"{folder}/{layout.JOBS}"):
         for name in files.names(each):
-            if name.endswith(layout.TEMPORARY_SUFFIX):
+            is_ours = name.endswith(layout.TEMPORARY_SUFFIX)
+            if is_ours and not files.is_folder(f"{each}/{name}"):
                 files.remove(f"{each}/{name}")

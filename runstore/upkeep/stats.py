@@ -79,7 +79,12 @@ def store_stats(store: str, *, on_run: Callable[[str], None] | None = None) -> S
     for name in files.names(store):
         if name != layout.RUNS:
             counting.add(files.measure(f"{store}/{name}"))
-    for name in reversed(files.names(f"{store}/{layout.RUNS}")):
+    runs = f"{store}/{layout.RUNS}"
+    names = files.names(runs)
+    if not files.is_folder(runs):
+        # A link may lead anywhere: what is there and of no store is none of ours to count.
+        names = [name for name in names if layout.is_run_id(name)]
+    for name in reversed(names):
         if on_run is not None and layout.is_run_id(name):
             on_run(name)
         measure = files.measure(layout.run_folder(store, name))

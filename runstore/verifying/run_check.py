@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from runstore.reading.inventory import (
     record_in,
     take_inventory,
 )
+from runstore.reading.salvage import stray_lines
 from runstore.reading.sealed import Flaw
 from runstore.verifying.findings import Report
 from runstore.verifying.workers import each
@@ -71,6 +73,7 @@ class Check:
         """Start with a report."""
         self.report = report
         self._strict = strict
+        self._path = ("", "")
 
     def take(self, path: str, line: Line) -> None:
         """Count a line of a file, and add what is wrong with it."""
@@ -91,7 +94,10 @@ class Check:
 
     def relative(self, path: str) -> str:
         """A path as it stands in a report."""
-        return path.removeprefix(f"{self.report.store}/")
+        # Of a file there can be a finding for each line, which share one text.
+        if path != self._path[0]:
+            self._path = (path, path.removeprefix(f"{self.report.store}/"))
+        return self._path[1]
 
 
 class RunCheck(Check):
@@ -136,7 +142,7 @@ class RunCheck(Check):
     def _check_seals(self, inventory: Inventory) -> None:
         """Report what is wrong with the sealed files' own lines, and with parts read elsewhere."""
         for seal in inventory.parts.seals:
-            for flaw in seal.flaws:
+            for flaw in itertools.chain(seal.flaws, stray_lines(seal)):
                 self.find(flaw.code, seal.path, flaw.detail, flaw)
             for name, part in seal.parts.items():
                 if inventory.parts.find(name)[:2] != part[:2]:
@@ -168,11 +174,13 @@ class RunCheck(Check):
             else:
                 self.find("open", self._run_path(1), "the run had not begun when it was killed")
             return
-        for segment in range(1, inventory.segments[-1]):
-            if segment not in inventory.segments:
-                self.find(
-                    "missing-file", self._run_path(segment), "a later file of the run is there"
-                )
+        for before, segment in itertools.pairwise([0, *inventory.segments]):
+            if segment > before + 1:
+                # One finding, however many: the number in a name can be any.
+                others = segment - before - 2
+                detail = "a later file of the run is there"
+                detail += f", and {others} more before that are missing too" if others else ""
+                self.find("missing-file", self._run_path(before + 1), detail)
         if not inventory.ended:
             last = inventory.run_part(inventory.segments[-1])
             self.find_in("open", last, self._why_open(inventory))

@@ -104,6 +104,9 @@ def _verify_store_file(report: Report) -> None:
 def _all_runs(report: Report) -> list[str]:
     """The runs of a store; what is no run among them is a finding."""
     run_ids = []
+    runs = f"{report.store}/{layout.RUNS}"
+    if files.exists(runs) and not files.is_folder(files.resolved(runs)):
+        report.add("unexpected-file", layout.RUNS, 1, 0, "it is no folder")
     for name in files.names(f"{report.store}/{layout.RUNS}"):
         if layout.is_run_id(name) and files.is_folder(layout.run_folder(report.store, name)):
             run_ids.append(name)
