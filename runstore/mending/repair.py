@@ -15,6 +15,7 @@ from runstore.mending.unseal import take_apart
 from runstore.reading.inventory import (
     Inventory,
     attempt_misfit,
+    find_witness,
     folder_of_run,
     record_in,
     refuse_live,
@@ -87,7 +88,10 @@ class _RunRepair:
         if not (inventory.segments or inventory.found or was_begun):
             return
         there = set(inventory.segments)
-        for segment in self._segments():
+        # The last one first: the one after a file says where that ends, once it is mended.
+        for segment in reversed(list(self._segments())):
+            if not self._mender.dry_run and segment + 1 in there:
+                find_witness(inventory, segment + 1)
             path = f"{self._folder}/{layout.run_file(segment)}"
             witness = inventory.witnesses.get(segment)
             code = inventory.foreign.get(segment)

@@ -164,13 +164,13 @@ def _read_run_files(inventory: Inventory, segments: list[int], on_line: OnLine |
     if segments != list(range(1, len(segments) + 1)):
         inventory.incomplete = True
     for segment in unread:
-        _find_witness(inventory, segment)
+        find_witness(inventory, segment)
     for segment in unread:
         _read_run_file(inventory, segment, on_line)
 
 
-def _find_witness(inventory: Inventory, segment: int) -> None:
-    """Take from an own file's `begin` where the one before it ends."""
+def find_witness(inventory: Inventory, segment: int) -> None:
+    """Take from an own file's `begin` where the one before it ends, as it is now."""
     first = next(iter(Scan(inventory.run_part(segment))), None)
     fields = record_in(first) if first is not None else None
     if fields is None or _misfit(fields, inventory.run_id, segment) is not None:
