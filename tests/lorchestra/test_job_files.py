@@ -95,7 +95,7 @@ def test_mistakes_of_job_files_come_after_those_of_the_pipeline(root: Path) -> N
     write(
         root,
         p=pipeline_of("two", "one", "on") + "\nx: 1",
-        jobs__one="run: x\ntimeout: 5\njob_id: other",
+        jobs__one="run: x\npriority: 5\njob_id: other",
         jobs__two="run: x\nenv: [a]\nrun: y",
     )
     assert mistakes_of_pipeline(root) == [
@@ -103,7 +103,7 @@ def test_mistakes_of_job_files_come_after_those_of_the_pipeline(root: Path) -> N
         "p.yaml:2:1: unknown key 'x'",
         "jobs/two.yaml:2:6: env must be a mapping, not a list",
         "jobs/two.yaml:3:1: duplicate key 'run' (first in line 1)",
-        "jobs/one.yaml:2:1: unknown key 'timeout'",
+        "jobs/one.yaml:2:1: unknown key 'priority'",
         "jobs/one.yaml:3:9: job_id must be the name of the file, 'one', or be left out",
     ]
 

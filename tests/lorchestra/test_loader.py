@@ -475,7 +475,7 @@ def test_a_file_name_that_cannot_be_the_pipeline_id(root: Path, file: bytes, pro
             "4:9: a job needs one of run, command or call",
             "5:9: unknown key 'rnu' (did you mean run?)",
         ]),
-        (["timeout: 5", "run: x"], ["5:9: unknown key 'timeout'"]),
+        (["priority: 5", "run: x"], ["5:9: unknown key 'priority'"]),
         (["job_id: j", "run: x"], ["5:9: unknown key 'job_id'"]),
         (["run: x", "call: a:b", "command: [x]"], [
             "6:9: a job has one action: call is beside run in line 5",
