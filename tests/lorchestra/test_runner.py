@@ -172,9 +172,7 @@ class TestFailure:
     def test_stop_on_failure_cancels_what_has_not_started_and_skips_what_is_later(
         self, run: Runner, workers: int
     ) -> None:
-        waiting = (
-            "touch begun; while [ ! -e failed ]; do sleep 0.01; done; sleep 0.2; touch finished"
-        )
+        waiting = "touch begun; until [ -e failed ]; do sleep 0.01; done; sleep 0.2; touch finished"
         begun = "while [ ! -e begun ]; do sleep 0.01; done; " if workers == 2 else ""
         jobs = [shell("bad", f"{begun}touch failed; exit 3"), shell("running", waiting)]
         rest = [shell(f"rest{n}", "touch must-not-be") for n in range(3)]
