@@ -176,7 +176,7 @@ class TestThePlan:
         assert "planned" not in events(killed, SECOND_FILE)
 
     def test_a_new_one_takes_the_place_of_the_old_one(self, killed: SampleRun) -> None:
-        plan = ["new", {"id": PLAIN, "stage": "s"}]
+        plan: list[str | dict[str, str]] = ["new", {"id": PLAIN, "stage": "s"}]
         with killed.store.resume_run(killed.id, plan) as run, run.job("new"):
             pass
         view = killed.store.read(killed.id)
