@@ -3,9 +3,11 @@
 from lorchestra.progress.events import (
     Event,
     Handler,
+    JobChosen,
     JobFinished,
     JobNotRun,
     JobStarted,
+    OrphanFound,
     RunFinished,
     RunStarted,
     StageFinished,
@@ -15,9 +17,11 @@ from lorchestra.progress.events import (
 __all__ = [
     "Event",
     "Handler",
+    "JobChosen",
     "JobFinished",
     "JobNotRun",
     "JobStarted",
+    "OrphanFound",
     "RunFinished",
     "RunStarted",
     "StageFinished",

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from lorchestra.progress.events import (
     Event,
+    JobChosen,
     JobFinished,
     JobNotRun,
     JobStarted,
+    OrphanFound,
     RunFinished,
     RunStarted,
     StageStarted,
@@ -36,6 +38,8 @@ def _line(event: Event) -> str | None:
         case RunStarted():
             size = f"{counted(event.jobs, 'job')} in {counted(event.stages, 'stage')}"
             return f"run {event.run_id} of {short(event.pipeline_id)}: {size}"
+        case OrphanFound() | JobChosen():
+            return _of_resume(event)
         case StageStarted():
             size = f"{counted(event.jobs, 'job')}, {counted(event.workers, 'worker')}"
             return f"stage {short(event.stage)}: {size}"
@@ -51,6 +55,14 @@ def _line(event: Event) -> str | None:
             )
         case _:
             return None
+
+
+def _of_resume(event: OrphanFound | JobChosen) -> str:
+    if isinstance(event, JobChosen):
+        what = "kept" if event.is_kept else "to run"
+        return f"{short(event.job_id)} {what}: {event.reason}"
+    what = "it is stopped" if event.is_stopped else "waiting for it"
+    return f"{short(event.job_id)} (pid {event.pid}) is still at work: {what}"
 
 
 def _finished(event: JobFinished) -> str:

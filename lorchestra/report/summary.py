@@ -59,6 +59,12 @@ def job_duration_s(job: Job) -> float | None:
     return sum(known) if known else None
 
 
+def why_in_resume(job: Job) -> str | None:
+    """Why the last resume of the run kept the job, or ran it again; None: it was not resumed."""
+    reason = job.planned.get("reason")
+    return reason if isinstance(reason, str) else None
+
+
 def _began_and_failed(job: Job) -> bool:
     return job.status not in _NEVER_BEGAN and job.status not in {"succeeded", "running"}
 
@@ -74,6 +80,7 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "exit_code": last.exit_code if last else None,
         "duration_ms": None if duration_s is None else _ms(duration_s),
         "log": view.log_path(job.id),
+        "resumed": why_in_resume(job),
     }
 
 
