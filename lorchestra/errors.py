@@ -18,6 +18,8 @@ EXIT_GUARD_HELD = 75
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
+_SHOWN = 10
+
 
 class LorchestraError(Exception):
     """Base of all errors of lorchestra; `exit_code` is what the command line exits with."""
@@ -93,6 +95,33 @@ class PipelineSyntaxError(LorchestraError, ValueError):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
+
+
+class OrphansError(LorchestraError):
+    """Jobs of a killed run are still at work, so the run is not resumed beside them.
+
+    Attributes:
+        run_id: The run.
+        orphans: The job, the attempt and the pid of each process.
+        detail: What more there is to say; empty: nothing.
+    """
+
+    exit_code = EXIT_GUARD_HELD
+
+    def __init__(
+        self, run_id: str, orphans: Sequence[tuple[str, int, int]], detail: str = ""
+    ) -> None:
+        super().__init__(run_id, orphans, detail)
+        self.run_id = run_id
+        self.orphans = tuple(orphans)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        shown = [f"{job_id!r} (pid {pid})" for job_id, _, pid in self.orphans[:_SHOWN]]
+        if len(self.orphans) > _SHOWN:
+            shown.append("...")
+        named = f"jobs of run {self.run_id} are still at work: {', '.join(shown)}"
+        return f"{named}; {self.detail}" if self.detail else named
 
 
 class ConfigError(LorchestraError, ValueError):

@@ -11,8 +11,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import lorchestra
 from lorchestra.attempt import Surroundings
@@ -21,22 +22,26 @@ from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
 from lorchestra.model import Call, Job, Pipeline, Stage
+from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
 from lorchestra.plan import Options, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
+    JobChosen,
     JobFinished,
     JobGivenUp,
     JobNotRun,
+    OrphanFound,
     RunFinished,
     RunStarted,
     StageFinished,
     StageStarted,
 )
+from lorchestra.resuming import Choices, choices_for, planned
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import Run, RunStore
+from runstore import Run, RunIsAliveError, RunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,10 @@ def run_pipeline(
     options: Options | None = None,
     *,
     handlers: Iterable[Handler] = (),
+    resume: str | None = None,
+    orphans: OrphanRule = "fail",
 ) -> RunResult:
-    """Run a pipeline to its end.
+    """Run a pipeline to its end, or go on with a run of it.
 
     Args:
         pipeline: What to run.
@@ -78,12 +85,19 @@ def run_pipeline(
         options: How, where that is not as the pipeline says.
         handlers: Called with every event, one at a time, from this thread. One that raises is
             reported on stderr and does not stop the run.
+        resume: The id of a run of this pipeline that has ended or was killed. What succeeded in it
+            is kept, unless its definition has changed, and the rest runs. None: a new run.
+        orphans: What is done when jobs of a killed run are still at work: `fail`, `wait` until
+            they have ended, or `kill` them.
 
     Returns:
         How it ended. A job that fails is no exception.
 
     Raises:
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
+        RunNotFoundError: There is no run to resume of this id.
+        RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
+        OrphansError: Jobs of it are still at work.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
@@ -96,13 +110,17 @@ def run_pipeline(
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
-        # Before the signals are taken over: Ctrl-C ends a wait for the guard by raising.
-        run = stack.enter_context(_create_run(pipeline, store, options))
+        # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
+        # raising.
+        opening = _Opening(pipeline, store, options, _Handlers(handlers))
+        run, choices = opening.create() if resume is None else opening.resume(resume, orphans)
+        stack.enter_context(run)
         stack.callback(stop.close)
         stack.enter_context(stop_on_signals(stop, interruptible, grace_s=pipeline.grace_s))
         stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
-        return _PipelineRun(around, options, handlers).run(store.path)
+        pipeline_run = _PipelineRun(around, options, opening.handlers, choices)
+        return pipeline_run.run(store.path)
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:
@@ -121,29 +139,55 @@ class _WholeRun:
         self.kill = stop.force
 
 
-def _create_run(pipeline: Pipeline, store: RunStore, options: Options) -> Run:
-    planned = [
-        {"id": job.id, "stage": stage.name, "sha256": job.sha256()}
-        for stage in pipeline.stages
-        for job in stage.jobs
-    ]
-    return store.create_run(
-        pipeline=pipeline.id,
-        jobs=planned,
-        sha256=pipeline.sha256(),
-        params={},
-        max_workers=options.max_workers,
-        versions={"lorchestra": lorchestra.__version__},
-    )
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Open a run: a new one, or one that is resumed."""
+
+    pipeline: Pipeline
+    store: RunStore
+    options: Options
+    handlers: _Handlers
+
+    def create(self) -> tuple[Run, Choices]:
+        jobs = planned(self.pipeline, {})
+        return self.store.create_run(self.pipeline.id, jobs, **self._fields()), {}
+
+    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Choices]:
+        view = self.store.read(run_id)
+        if view.status == "running":
+            raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
+
+        def tell(orphan: Orphan) -> None:
+            self.handlers(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
+
+        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
+        choices = choices_for(self.pipeline, view)
+        jobs = planned(self.pipeline, choices)
+        # `seen`: who resumed it meanwhile may have started, and left, other jobs.
+        run = self.store.resume_run(
+            run_id, jobs, pipeline=self.pipeline.id, seen=view, **self._fields()
+        )
+        return run, choices
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "sha256": self.pipeline.sha256(),
+            "params": {},
+            "max_workers": self.options.max_workers,
+            "versions": {"lorchestra": lorchestra.__version__},
+        }
 
 
 class _PipelineRun:
     """One run: its stages, one after another."""
 
-    def __init__(self, around: Surroundings, options: Options, handlers: Iterable[Handler]) -> None:
+    def __init__(
+        self, around: Surroundings, options: Options, handlers: _Handlers, choices: Choices
+    ) -> None:
         self._around = around
         self._options = options
-        self._handlers = list(handlers)
+        self._emit = handlers
+        self._choices = choices
         self._counts: Counter[str] = Counter()
         self._hung = False
 
@@ -153,17 +197,31 @@ class _PipelineRun:
         self._emit(
             RunStarted(run.id, pipeline.id, len(pipeline.stages), len(pipeline.jobs), store_path)
         )
+        for event in self._chosen():
+            self._emit(event)
         halted_by: str | None = None
         for stage in pipeline.stages:
-            if halted_by is None:
-                halted_by = self._run_stage(stage)
-            else:
-                self._not_run(stage, stage.jobs, "skipped", halted_by)
+            jobs = tuple(job for job in stage.jobs if not self._is_kept(job))
+            self._counts["succeeded"] += len(stage.jobs) - len(jobs)
+            if halted_by is not None:
+                self._not_run(stage, jobs, "skipped", halted_by)
+            elif jobs:
+                halted_by = self._run_stage(replace(stage, jobs=jobs))
         status = self._status()
         duration_s = round(time.monotonic() - began, 6)
         receipt = str(run.end(status, duration_s=duration_s))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
         return RunResult(run.id, status, receipt, stop.signal, self._hung)
+
+    def _chosen(self) -> Iterator[JobChosen]:
+        for stage in self._around.pipeline.stages:
+            for job in stage.jobs:
+                choice = self._choices.get(job.id)
+                if choice is not None:
+                    yield JobChosen(stage.name, job.id, choice.is_kept, choice.reason)
+
+    def _is_kept(self, job: Job) -> bool:
+        return job.id in self._choices and self._choices[job.id].is_kept
 
     def _status(self) -> str:
         if self._counts.total() == self._counts["succeeded"]:
@@ -195,10 +253,19 @@ class _PipelineRun:
         ):
             self._counts[event.outcome.status] += 1
         elif isinstance(event, JobNotRun):
-            self._counts[event.status] += 1
+            # A job that had attempts before the resume keeps the status of the last one.
+            choice = self._choices.get(event.job_id)
+            self._counts[(choice and choice.before) or event.status] += 1
         self._emit(event)
 
-    def _emit(self, event: Event) -> None:
+
+class _Handlers:
+    """Those who are told of every event."""
+
+    def __init__(self, handlers: Iterable[Handler]) -> None:
+        self._handlers = list(handlers)
+
+    def __call__(self, event: Event) -> None:
         for handler in list(self._handlers):
             try:
                 handler(event)

@@ -61,6 +61,28 @@ class RunNotEndedError(RunStoreError):
         return f"run {self.run_id} has not ended: it was killed"
 
 
+class RunNotBegunError(RunStoreError):
+    """The run was killed before its first record, so there is nothing of it to go on with."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} was killed before it began"
+
+
+class RunResumedError(RunStoreError):
+    """Another process, or thread, has resumed the run first."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} has been resumed by another process meanwhile"
+
+
 class RunDamagedError(RunStoreError):
     """The run is damaged, and must be repaired first.
 

@@ -4,6 +4,7 @@
     STORE/runs/<run_id>/run.jsonl, run.2.jsonl, ...
     STORE/runs/<run_id>/jobs/<name>.a<N>.jsonl
     STORE/runs/<run_id>/logs/<name>.a<N>.log, <name>.a<N>.output
+    STORE/runs/<run_id>/resume.<pid>.<token>.<host>.<n>.tmp
     STORE/runs/<run_id>/sealed.jsonl, sealed.2.jsonl, ... instead of the files of records
     STORE/runs/<run_id>.pruned
 
@@ -53,6 +54,8 @@ _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _ULID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _ATTEMPT_FILE = re.compile(r"(.+)\.a([1-9][0-9]{0,8})\.jsonl")
+_LOG_FILE = re.compile(r"(.+)\.a([1-9][0-9]{0,8})\.(?:log|output)")
+_CLAIM_FILE = re.compile(r"resume\.([1-9][0-9]*)\.(.*)\.([0-9a-f]{16})\.([0-9]+)\.tmp")
 _RUN_FILE = re.compile(r"run(?:\.([2-9]|[1-9][0-9]{1,8}))?\.jsonl")
 _SEALED_FILE = re.compile(r"sealed(?:\.([2-9]|[1-9][0-9]{1,8}))?\.jsonl")
 
@@ -62,6 +65,15 @@ class AttemptKey(NamedTuple):
 
     name: str
     attempt: int
+
+
+class Claim(NamedTuple):
+    """Who is about to resume a run: a process, by a hash of its host's name, and which try."""
+
+    pid: int
+    token: str
+    host_hash: str
+    number: int
 
 
 def new_run_id(time_ns: int | None = None) -> str:
@@ -163,6 +175,17 @@ def output_file(name: str, attempt: int) -> str:
     return f"{LOGS}/{name}.a{attempt}.output"
 
 
+def claim_file(claim: Claim) -> str:
+    """The name, in the run's folder, of the file that says who is about to resume it."""
+    return f"resume.{claim.pid}.{claim.token}.{claim.host_hash}.{claim.number}{TEMPORARY_SUFFIX}"
+
+
+def parse_claim_file(filename: str) -> Claim | None:
+    """Give what the name of such a file says; None for other files."""
+    found = _CLAIM_FILE.fullmatch(filename)
+    return Claim(int(found[1]), found[2], found[3], int(found[4])) if found else None
+
+
 def parse_run_file(filename: str) -> int | None:
     """Give the segment's number, from 1, of `run.jsonl` or `run.<N>.jsonl`; None for others."""
     found = _RUN_FILE.fullmatch(filename)
@@ -185,3 +208,9 @@ def parse_attempt_file(filename: str) -> AttemptKey | None:
     if found is None or not (_is_portable(found[1]) or _SLUGGED.fullmatch(found[1])):
         return None
     return AttemptKey(found[1], int(found[2]))
+
+
+def parse_log_file(filename: str) -> AttemptKey | None:
+    """Give the attempt of a file of `logs/`, without that folder; None for other files."""
+    found = _LOG_FILE.fullmatch(filename)
+    return AttemptKey(found[1], int(found[2])) if found else None

@@ -1,4 +1,4 @@
-"""The store: create runs, read them, follow them, list them, verify them."""
+"""The store: create and resume runs, read them, follow them, list them, verify them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from runstore import files, layout
 from runstore.errors import StoreNotFoundError
-from runstore.guard import GuardKind, hold
+from runstore.guard import Guard, GuardKind, hold
 from runstore.mending.mender import RepairReport
 from runstore.mending.repair import repair_run, repair_store_file
 from runstore.reading.follow import POLL_S, follow_run
@@ -21,7 +21,8 @@ from runstore.upkeep.prune import Rules, prune_store
 from runstore.upkeep.stats import StoreStats, store_stats
 from runstore.verifying.findings import Report
 from runstore.verifying.verify import verify
-from runstore.writing.run import Durability, Run
+from runstore.writing.resume import resume_run
+from runstore.writing.run import Durability, Run, first_opening
 
 
 class RunStore:
@@ -90,12 +91,67 @@ class RunStore:
         durability `disk`, all of that is on the disk before the first job.
         """
         create_store(self.path, sync=self.durability == "disk")
-        guard = hold(self._guard, self.path, pipeline, self._guard_timeout_s)
+        guard = self._hold_guard(pipeline)
         try:
-            return Run(self.path, self.durability, pipeline, jobs, fields, guard)
+            opening = first_opening(pipeline, jobs, fields)
+            return Run(self.path, self.durability, opening, guard)
         except BaseException:
             guard.release()
             raise
+
+    def resume_run(
+        self,
+        run_id: str,
+        jobs: Iterable[str | Mapping[str, Any]] | None = None,
+        *,
+        pipeline: str | None = None,
+        seen: RunView | None = None,
+        **fields: Any,
+    ) -> Run:
+        """Go on with a run that has ended or was killed, and record what is left to do.
+
+        Args:
+            run_id: The run.
+            jobs: The plan from now on, as for `create_run`; jobs that it does not name are no
+                longer the run's. None: the plan stays as it is.
+            pipeline: What runs, where the record of that is lost.
+            seen: The run as the caller has read it, to decide what is left to do: it is refused
+                when somebody has resumed it since.
+            fields: More for the new file's `begin`.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            RunIsAliveError: Its process is at work, or cannot be seen from here.
+            RunResumedError: Another process or thread was first.
+            RunNotBegunError: It was killed before its first record.
+            RunDamagedError: Its own file is gone, or which pipeline it is of; repair it first.
+            StoreFormatError: One of its own files is of a newer format.
+            RecordError: As for `create_run`, or it is a run of another pipeline.
+            GuardTimeoutError: Another run of the pipeline holds the guard; nothing was written.
+            GuardUnavailableError: filelock is not installed.
+            OSError: The store cannot be read or written.
+
+        The next attempt of each job has the number after its last one. On disk afterwards: a new
+        file of the run's own with `begin`, a `done` for each attempt that the process before left
+        without one (`crashed` when it has no `end`), and `planned` if the plan is another. No file
+        that is there is changed. With durability `disk`, all of that and all that the run had
+        written before is on the disk before the first job.
+
+        Threads and `fork`: as for `create_run`. Costs two passes over the run's records.
+        """
+        return resume_run(
+            self.path,
+            run_id,
+            self.durability,
+            self._hold_guard,
+            jobs=jobs,
+            pipeline=pipeline,
+            seen=seen,
+            fields=fields,
+        )
+
+    def _hold_guard(self, pipeline: str) -> Guard:
+        return hold(self._guard, self.path, pipeline, self._guard_timeout_s)
 
     def runs(self) -> Iterator[RunSummary]:
         """Give the runs, newest first, each read when it is asked for.

@@ -29,7 +29,10 @@ LAYERS = {
     "lorchestra": [
         ["belonging", "durations", "errors", "paths", "stop", "wording"],
         ["config", "context", "deadline", "model", "output"],
-        ["capture", "executors", "loader", "plan", "process", "retrying", "signals"],
+        [
+            *("capture", "executors", "loader", "orphans", "plan", "process", "resuming"),
+            *("retrying", "signals"),
+        ],
         ["call", "queue", "report"],
         ["attempt", "child", "progress"],
         ["stage"],

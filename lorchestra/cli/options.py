@@ -13,10 +13,12 @@ from lorchestra.errors import ConfigError, LorchestraError
 from lorchestra.wording import did_you_mean, near
 
 if TYPE_CHECKING:
-    from runstore import RunStore
+    from lorchestra.model import Pipeline
+    from runstore import RunStore, RunView
 
 DEFAULT_STORE = ".lorchestra"
 LAST = "last"
+UNFINISHED = "unfinished"
 
 
 def _folder(_context: click.Context, _option: click.Parameter, value: str | None) -> Path | None:
@@ -127,3 +129,34 @@ def run_id_of(store: RunStore, reference: str) -> str:
     guesses = did_you_mean(near(reference, run_ids[:100]))
     what = f"no run {reference!r}" if reference != LAST else "no run yet"
     raise RunReferenceError(f"{what} in the store {store.path}{guesses}")
+
+
+def run_to_resume(store: RunStore, pipeline: Pipeline, reference: str) -> RunView | None:
+    """The run that a user means to resume; None: there is none.
+
+    Args:
+        store: Where to look.
+        pipeline: What it is a run of.
+        reference: An id, the beginning of one that no other has; `last`: the last run of the
+            pipeline; `unfinished`: the last one that did not succeed.
+
+    Raises:
+        RunReferenceError: There is no such run, there are several, or it is of another pipeline.
+        RunIsAliveError: It is at work.
+    """
+    from runstore import RunIsAliveError
+
+    if reference in {LAST, UNFINISHED}:
+        of_pipeline = (run for run in store.runs() if run.pipeline == pipeline.id)
+        meant = (run for run in of_pipeline if reference == LAST or run.status != "succeeded")
+        found = next(meant, None)
+        if found is None:
+            return None
+        view = store.read(found.id)
+    else:
+        view = store.read(run_id_of(store, reference))
+    if view.pipeline not in {pipeline.id, None}:
+        raise RunReferenceError(f"run {view.id} is of {view.pipeline!r}, not of {pipeline.id!r}")
+    if view.status == "running":
+        raise RunIsAliveError(view.id, view.begin.get("host", "?"), view.begin.get("pid", 0))
+    return view

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lorchestra.cli.options import (
+    UNFINISHED,
     json_option,
+    run_to_resume,
     store_option,
     store_path,
     workers,
@@ -23,12 +27,14 @@ from lorchestra.cli.units import Seconds
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.plan import Options
+from lorchestra.report.text import printable, short
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
+    from lorchestra.orphans import OrphanRule
     from lorchestra.progress import Handler
     from lorchestra.runner import RunResult
-    from runstore import GuardTimeoutError, RunStore
+    from runstore import GuardTimeoutError, RunStore, RunView
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,6 +96,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="plain: a line on stderr for every change; none: only what failed; auto: plain.",
 )
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=UNFINISHED,
+    metavar="[RUN]",
+    help="Go on with a run of this pipeline: keep what succeeded, and run the rest. RUN is an id, "
+    "the beginning of one, or `last`; without it, the last run that did not succeed.",
+)
+@click.option(
+    "--orphans",
+    type=click.Choice(["fail", "wait", "kill"]),
+    default="fail",
+    show_default=True,
+    help="In a resume, while jobs of the killed run are still at work: fail with exit code 75, "
+    "wait until they have ended, or stop them.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would run; run and record nothing.")
 @json_option
 def command(
@@ -103,6 +125,8 @@ def command(
     guard: str | None,
     durability: Any,
     progress: str,
+    resume: str | None,
+    orphans: Any,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -115,26 +139,31 @@ def command(
     Examples:
         lorchestra pipeline pipeline.ingest --max-workers 4
         lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
+        lorchestra pipeline ingest --resume
 
     Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
-    3: the run cannot be recorded; 75: another run holds the guard; 130, 143: interrupted by
-    Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed when the grace is
-    over or at a second Ctrl-C.
+    3: the run cannot be recorded; 75: another run holds the guard, or the run to resume, or jobs
+    of it, are still at work; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an interrupt running
+    jobs are asked to end, and killed when the grace is over or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
     options = Options(
         max_workers or workers_from_environment(), stop_on_failure, halt, timeout_s, grace_s
     )
+    folder = store_path(store, root) if resume is not None or not dry_run else None
     if dry_run:
-        _print_plan(pipeline, options, as_json=as_json)
+        _print_plan(pipeline, options, folder, resume, as_json=as_json)
         return
     from runstore import GuardTimeoutError, RunStore
 
-    folder = store_path(store, root)
-    run_store = RunStore(folder, durability, "filelock" if guard else None)
+    again = shlex.join(
+        ["lorchestra", "pipeline", name, *(["--store", str(store)] if store else [])]
+    )
+    command = _Command(pipeline, options, progress, resume, orphans, again, as_json)
+    run_store = RunStore(folder or "", durability, "filelock" if guard else None)
     try:
-        code = _run(pipeline, run_store, options, progress, as_json=as_json)
+        code = command.run(run_store)
     except GuardTimeoutError as error:
         if guard == "fail":
             raise
@@ -142,35 +171,83 @@ def command(
             _say_skipped(pipeline, error, as_json=as_json)
             return
         say(f"lorchestra: {error}; waiting for it")
-        run_store = RunStore(folder, durability, "filelock", guard_timeout_s=-1)
-        code = _run(pipeline, run_store, options, progress, as_json=as_json)
+        run_store = RunStore(folder or "", durability, "filelock", guard_timeout_s=-1)
+        code = command.run(run_store)
     sys.exit(code)
 
 
-def _run(
-    pipeline: Pipeline, store: RunStore, options: Options, progress: str, *, as_json: bool
-) -> int:
-    from lorchestra.progress.failures import Failures
-    from lorchestra.progress.plain import PlainProgress
-    from lorchestra.runner import run_pipeline
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What was asked for: run the pipeline, or go on with a run of it.
 
-    failures = Failures()
-    handlers: list[Handler] = [failures]
-    if progress != "none":
-        handlers.append(PlainProgress(say))
-    with only_data_on_stdout() as data:
-        result = run_pipeline(pipeline, store, options, handlers=handlers)
-        for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
-            say(line)
-        if progress != "none":
-            say(f"receipt {result.receipt}")
-        elif result.status == "interrupted":
-            say(f"lorchestra: run {result.run_id} was interrupted; its record is complete")
-        if as_json:
-            from lorchestra.report import run_object
+    Attributes:
+        again: The command without its options, to show how the run is resumed.
+    """
 
-            show_json(run_object(store.read(result.run_id)), data)
-        return _exit_code(result)
+    pipeline: Pipeline
+    options: Options
+    progress: str
+    resume: str | None
+    orphans: OrphanRule
+    again: str
+    as_json: bool
+
+    def run(self, store: RunStore) -> int:
+        """Run it; gives the exit code."""
+        if self.resume is None:
+            return self._run(store, None)
+        view = run_to_resume(store, self.pipeline, self.resume)
+        if view is None or view.status == "succeeded":
+            _say_nothing_to_resume(store, self.pipeline, view, as_json=self.as_json)
+            return EXIT_OK
+        return self._run(store, view.id)
+
+    def _run(self, store: RunStore, resume: str | None) -> int:
+        from lorchestra.progress.failures import Failures
+        from lorchestra.progress.plain import PlainProgress
+        from lorchestra.runner import run_pipeline
+
+        failures = Failures()
+        handlers: list[Handler] = [failures]
+        if self.progress != "none":
+            handlers.append(PlainProgress(say))
+        with only_data_on_stdout() as data:
+            result = run_pipeline(
+                self.pipeline,
+                store,
+                self.options,
+                handlers=handlers,
+                resume=resume,
+                orphans=self.orphans,
+            )
+            for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
+                say(line)
+            if self.progress != "none":
+                if not result.succeeded:
+                    say(f"to go on with it: {self.again} --resume={result.run_id}")
+                say(f"receipt {result.receipt}")
+            elif result.status == "interrupted":
+                say(f"lorchestra: run {result.run_id} was interrupted; its record is complete")
+            if self.as_json:
+                from lorchestra.report import run_object
+
+                show_json(run_object(store.read(result.run_id)), data)
+            return _exit_code(result)
+
+
+def _say_nothing_to_resume(
+    store: RunStore, pipeline: Pipeline, view: RunView | None, *, as_json: bool
+) -> None:
+    if view is not None:
+        say(f"lorchestra: run {view.id} succeeded: there is nothing to resume")
+    else:
+        name, where = short(pipeline.id), printable(store.path)
+        say(f"lorchestra: no run of {name} in {where} is to be resumed: none, or all succeeded")
+    if as_json:
+        from lorchestra.report import run_object
+
+        nothing = {"run_id": None, "pipeline_id": pipeline.id, "status": "skipped", "success": True}
+        show_json(nothing if view is None else run_object(view))
 
 
 def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
@@ -191,10 +268,28 @@ def _exit_code(result: RunResult) -> int:
     return code
 
 
-def _print_plan(pipeline: Pipeline, options: Options, *, as_json: bool) -> None:
+def _print_plan(
+    pipeline: Pipeline,
+    options: Options,
+    folder: Path | None,
+    resume: str | None,
+    *,
+    as_json: bool,
+) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
+    choices, run_id = None, None
+    if resume is not None and folder is not None:
+        from lorchestra.resuming import choices_for
+        from runstore import RunStore
+
+        store = RunStore(folder)
+        view = run_to_resume(store, pipeline, resume)
+        if view is None or view.status == "succeeded":
+            _say_nothing_to_resume(store, pipeline, view, as_json=as_json)
+            return
+        choices, run_id = choices_for(pipeline, view), view.id
     if as_json:
-        show_json(plan_object(pipeline, options))
+        show_json(plan_object(pipeline, options, choices, run_id))
     else:
-        show(plan_text(pipeline, options))
+        show(plan_text(pipeline, options, choices, run_id))

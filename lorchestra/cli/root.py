@@ -60,6 +60,7 @@ def root() -> None:
         lorchestra validate ingest.yaml          check it
         lorchestra pipeline ingest --dry-run     see what would run
         lorchestra pipeline ingest --max-workers 4
+        lorchestra pipeline ingest --resume      go on with what did not succeed
     \b
     Every run is recorded under .lorchestra in the project folder:
         lorchestra runs list                     what ran, and how it ended
@@ -129,13 +130,15 @@ def _of_store(error: BaseException) -> tuple[int, str] | None:
         GuardTimeoutError,
         RecordError,
         RunIsAliveError,
+        RunNotBegunError,
         RunNotFoundError,
+        RunResumedError,
         RunStoreError,
     )
 
-    if isinstance(error, GuardTimeoutError | RunIsAliveError):
+    if isinstance(error, GuardTimeoutError | RunIsAliveError | RunResumedError):
         return EXIT_GUARD_HELD, str(error)
-    if isinstance(error, RunNotFoundError | RecordError):
+    if isinstance(error, RunNotFoundError | RunNotBegunError | RecordError):
         return EXIT_USAGE, str(error)
     if isinstance(error, RunStoreError):
         return EXIT_STORE, str(error)

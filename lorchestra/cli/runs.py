@@ -144,6 +144,7 @@ def _run_text(view: RunView) -> str:
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
         f"started   {local_time(view.started)}, took {elapsed}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
+        *([f"resumed   {counted(view.segment - 1, 'time')}"] if view.segment > 1 else []),
         f"receipt   {view.receipt or '-'}",
         f"folder    {view.path}",
         "",

@@ -23,6 +23,25 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class OrphanFound:
+    """A process of the killed run is still at work: it is waited for, or stopped."""
+
+    job_id: str
+    pid: int
+    is_stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobChosen:
+    """What a resume does with a job: `is_kept`, or run it; and why."""
+
+    stage: str
+    job_id: str
+    is_kept: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted:
     """A stage begins, with so many workers."""
 
@@ -94,7 +113,9 @@ class RunFinished:
 
 
 Event = (
-    RunStarted
+    OrphanFound
+    | RunStarted
+    | JobChosen
     | StageStarted
     | JobStarted
     | JobFinished

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from lorchestra.progress.events import (
     Event,
+    JobChosen,
     JobFinished,
     JobGivenUp,
     JobNotRun,
     JobStarted,
+    OrphanFound,
     RunFinished,
     RunStarted,
     StageStarted,
@@ -37,9 +39,23 @@ def _line(event: Event) -> str | None:
         case RunStarted():
             size = f"{counted(event.jobs, 'job')} in {counted(event.stages, 'stage')}"
             return f"run {event.run_id} of {short(event.pipeline_id)}: {size}"
+        case OrphanFound() | JobChosen():
+            return _of_resume(event)
         case StageStarted():
             size = f"{counted(event.jobs, 'job')}, {counted(event.workers, 'worker')}"
             return f"stage {short(event.stage)}: {size}"
+        case JobStarted() | JobFinished() | JobGivenUp() | JobNotRun():
+            return _of_job(event)
+        case RunFinished():
+            return f"run {event.status} in {duration(event.duration_s)}: " + status_counts(
+                event.counts
+            )
+        case _:
+            return None
+
+
+def _of_job(event: JobStarted | JobFinished | JobGivenUp | JobNotRun) -> str:
+    match event:
         case JobStarted():
             return f"{_name(event.job_id, event.attempt)} started"
         case JobFinished():
@@ -48,12 +64,14 @@ def _line(event: Event) -> str | None:
             return f"{short(event.job_id)} is not tried again: {short(event.reason)}"
         case JobNotRun():
             return f"{short(event.job_id)} {event.status}: {short(event.reason)}"
-        case RunFinished():
-            return f"run {event.status} in {duration(event.duration_s)}: " + status_counts(
-                event.counts
-            )
-        case _:
-            return None
+
+
+def _of_resume(event: OrphanFound | JobChosen) -> str:
+    if isinstance(event, JobChosen):
+        what = "kept" if event.is_kept else "to run"
+        return f"{short(event.job_id)} {what}: {event.reason}"
+    what = "it is stopped" if event.is_stopped else "waiting for it"
+    return f"{short(event.job_id)} (pid {event.pid}) is still at work: {what}"
 
 
 def _finished(event: JobFinished) -> str:

@@ -9,11 +9,22 @@ from lorchestra.durations import written
 from lorchestra.model import Action, Command, Job, Pipeline, Shell
 from lorchestra.plan import Options, workers_for
 from lorchestra.report.text import counted, printable, short
+from lorchestra.resuming import Choices
 
 
-def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
-    """The plan as one object, for programs."""
+def plan_object(
+    pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
+) -> dict[str, Any]:
+    """The plan as one object, for programs.
+
+    Args:
+        pipeline: What would run.
+        options: How.
+        choices: What a resume does with each job; None: it is a new run.
+        run_id: The run that it resumes.
+    """
     return {
+        **({} if run_id is None else {"run_id": run_id}),
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
@@ -25,7 +36,13 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
                 "workers": workers_for(stage, options.max_workers),
                 "stop_on_failure": options.stops(pipeline, stage),
                 "jobs": [
-                    {"job_id": job.id, **job.definition(), **job.rules()} for job in stage.jobs
+                    {
+                        "job_id": job.id,
+                        **job.definition(),
+                        **job.rules(),
+                        **_choice_object(job, choices or {}),
+                    }
+                    for job in stage.jobs
                 ],
             }
             for stage in pipeline.stages
@@ -33,28 +50,40 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
     }
 
 
-def plan_text(pipeline: Pipeline, options: Options) -> str:
-    """The plan for people: stages, workers, and each job with what it does."""
+def _choice_object(job: Job, choices: Choices) -> dict[str, Any]:
+    choice = choices.get(job.id)
+    return {} if choice is None else {"is_kept": choice.is_kept, "reason": choice.reason}
+
+
+def plan_text(
+    pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
+) -> str:
+    """The plan for people: stages, workers, and each job with what it does; as `plan_object`."""
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
+    if run_id is not None:
+        lines.append(f"would resume run {run_id}")
     for stage in pipeline.stages:
         workers = counted(workers_for(stage, options.max_workers), "worker")
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [(short(job.id), _job_line(job)) for job in stage.jobs]
+        rows = [(short(job.id), _what(job, choices or {})) for job in stage.jobs]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
 
 
-def _job_line(job: Job) -> str:
-    """What a job does, how long it may take, and how often it is tried again."""
-    action = short(action_text(job.action))
+def _what(job: Job, choices: Choices) -> str:
+    """What a job does, how long it may take, how often it is tried, what a resume does with it."""
+    action, choice = short(action_text(job.action)), choices.get(job.id)
     rules = [f"timeout {written(job.timeout_s)}"] if job.timeout_s is not None else []
     if job.retries is not None:
         rules.append(f"retried {job.retries.max} {'time' if job.retries.max == 1 else 'times'}")
-    return f"{action}  ({', '.join(rules)})" if rules else action
+    text = f"{action}  ({', '.join(rules)})" if rules else action
+    if choice is None:
+        return text
+    return f"{'kept' if choice.is_kept else 'to run'}, {choice.reason}; {text}"
 
 
 def action_text(action: Action) -> str:

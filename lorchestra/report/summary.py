@@ -59,13 +59,19 @@ def job_duration_s(job: Job) -> float | None:
     return sum(known) if known else None
 
 
+def why_in_resume(job: Job) -> str | None:
+    """Why the last resume of the run kept the job, or ran it again; None: it was not resumed."""
+    reason = job.planned.get("reason")
+    return reason if isinstance(reason, str) else None
+
+
 def _began_and_failed(job: Job) -> bool:
     return job.status not in _NEVER_BEGAN and job.status not in {"succeeded", "running"}
 
 
 def _job_object(view: RunView, job: Job) -> dict[str, Any]:
     last = job.attempts[-1] if job.attempts else None
-    duration_s = job_duration_s(job)
+    duration_s, reason = job_duration_s(job), why_in_resume(job)
     return {
         "job_id": job.id,
         "stage": job.stage,
@@ -74,6 +80,7 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "exit_code": last.exit_code if last else None,
         "duration_ms": None if duration_s is None else _ms(duration_s),
         "log": view.log_path(job.id),
+        **({} if reason is None else {"resumed": reason}),
     }
 
 

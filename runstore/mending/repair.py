@@ -152,9 +152,7 @@ class _RunRepair:
 
     def _required(self) -> set[AttemptKey]:
         """The attempts that must have a file, by what the run's own files say."""
-        inventory = self.inventory
-        over = inventory.ended and not inventory.incomplete
-        return {key for key, expected in inventory.expected.items() if over or expected.witness}
+        return set(filter(self.inventory.must_have_file, self.inventory.expected))
 
     def _misfit(self, key: AttemptKey) -> str | None:
         line = _first_record(self.inventory.attempt_part(key))

@@ -33,11 +33,14 @@ class Expected:
     Attributes:
         job_id: Its job's exact id.
         has_start: Whether a `start` names it; without one, a `done` does.
-        witness: Where its last record stands, once it is done.
+        is_done: Whether a `done` names it.
+        witness: Where its last record stands, once it is done; None then: it had left none when a
+            resume looked.
     """
 
     job_id: str
     has_start: bool = False
+    is_done: bool = False
     witness: Position | None = None
 
 
@@ -94,6 +97,16 @@ class Inventory:
     def attempt_part(self, key: AttemptKey) -> Part:
         """Where the lines of an attempt are."""
         return self.parts.find(layout.attempt_file(*key))
+
+    def must_have_file(self, key: AttemptKey) -> bool:
+        """Whether an attempt that the run's own files name must have left a file.
+
+        One that was started may have been killed before it made it.
+        """
+        expected = self.expected[key]
+        if expected.is_done:
+            return expected.witness is not None
+        return self.ended and not self.incomplete
 
     @property
     def without_start(self) -> list[AttemptKey]:
@@ -215,6 +228,7 @@ def take_note(inventory: Inventory, segment: int, fields: dict[str, Any]) -> Non
     if fields["event"] == "start":
         expected.has_start = True
     else:
+        expected.is_done = True
         expected.witness = position_in(fields)
 
 
@@ -291,10 +305,11 @@ def refuse_live(inventory: Inventory) -> bool:
     """
     if inventory.ended:
         return True
-    owner = inventory.owner or next(_owners(inventory), None)
-    if owner is not None and is_at_work(owner, inventory.run_id) is not False:
-        raise RunIsAliveError(inventory.run_id, owner.host, owner.pid)
-    return owner is not None
+    owners = [inventory.owner] if inventory.owner else list(_owners(inventory))
+    for owner in owners:
+        if is_at_work(owner, inventory.run_id) is not False:
+            raise RunIsAliveError(inventory.run_id, owner.host, owner.pid)
+    return bool(owners)
 
 
 def _owners(inventory: Inventory) -> Iterator[Owner]:

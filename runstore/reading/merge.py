@@ -52,6 +52,7 @@ class Attempt:
         duration_s: How long it took, in seconds by the monotonic clock; None: not known.
         output: What it left as output; None: nothing.
         end: Every field of its `end` record.
+        sha256: The digest of the definition that its job was planned with then; None: not known.
     """
 
     number: int
@@ -64,17 +65,29 @@ class Attempt:
     duration_s: float | None = None
     output: Any = None
     end: Record = field(default_factory=dict)
+    sha256: str | None = None
 
 
 @dataclass(slots=True)
 class Job:
-    """What became of one job: its stage, its status, why it did not run, and its attempts."""
+    """What became of one job.
+
+    Attributes:
+        id: Its id.
+        stage: Its stage; None: not known.
+        status: What became of it.
+        reason: Why it did not run; None: it did, or nothing tells.
+        attempts: Its attempts, the first one first.
+        planned: What the last plan says of it: `id`, `stage`, `sha256` and what else was given;
+            empty: it was not planned.
+    """
 
     id: str
     stage: str | None = None
     status: str = PLANNED
     reason: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    planned: Record = field(default_factory=dict)
 
     @property
     def output(self) -> Any:
@@ -101,6 +114,8 @@ class Fold:
     def __init__(self) -> None:
         self._state = RunState()
         self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._before: set[str] = set()  # jobs of before the resume, which may plan anew
+        self._dropped: set[str] = set()
         self._of_run: dict[str, Callable[[Record], None]] = {
             "begin": self._run_begins,
             "planned": self._plan,
@@ -143,6 +158,8 @@ class Fold:
             state.status = status_in(state.end, RUN_END_STATUSES, "failed")
         else:
             state.status = RUNNING if alive else CRASHED
+        for job_id in self._dropped:
+            del state.jobs[job_id]
         for job in state.jobs.values():
             self._settle(job, over=state.status != RUNNING)
         return state
@@ -164,17 +181,26 @@ class Fold:
         state.begin, state.end, state.ended = record, {}, None
         for job in state.jobs.values():
             job.status, job.reason = PLANNED, None
+        self._before = set(state.jobs)
 
     def _plan(self, record: Record) -> None:
+        """Take in a part of the plan: that of a resume takes the place of the one before."""
+        self._dropped |= self._before
+        self._before = set()
         for planned in _of_kind(record.get("jobs"), list) or []:
             job_id = planned.get("id") if isinstance(planned, dict) else None
             if layout.is_job_id(job_id):
-                self._job(job_id).stage = _of_kind(planned.get("stage"), str)
+                job = self._job(job_id)
+                job.planned, job.stage = planned, _of_kind(planned.get("stage"), str)
+                if job_id in self._dropped:
+                    self._dropped.discard(job_id)
+                    self._state.jobs[job_id] = self._state.jobs.pop(job_id)  # in the new order
 
     def _start(self, record: Record) -> None:
         named = attempt_named(record)
         if named is not None:
             self._attempt(*named)
+            self._dropped.discard(named[0])
 
     def _done(self, record: Record) -> None:
         named = attempt_named(record)
@@ -220,8 +246,10 @@ class Fold:
         key = job_id, number
         attempt = self._attempts.get(key)
         if attempt is None:
-            attempt = self._attempts[key] = Attempt(number)
-            self._job(job_id).attempts.append(attempt)
+            job = self._job(job_id)
+            sha256 = _of_kind(job.planned.get("sha256"), str)
+            attempt = self._attempts[key] = Attempt(number, sha256=sha256)
+            job.attempts.append(attempt)
         return attempt
 
 

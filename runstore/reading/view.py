@@ -52,6 +52,7 @@ class RunView:
         end: The fields of its `end`; empty: there is none.
         note: What a reader must know about the status, as a sentence, else None.
         receipt: `n:crc` of its last own record, once it has ended, else None.
+        segment: The number of its last own file: 1, and one more for each resume.
     """
 
     id: str
@@ -65,6 +66,7 @@ class RunView:
     end: Record
     note: str | None
     receipt: str | None
+    segment: int
 
     def records(self) -> Iterator[Record]:
         """Give all records that count, merged by time, each file's own in their order.
@@ -128,10 +130,10 @@ def read_run(store: str, run_id: str) -> RunView:
 
 
 def _view(folder: str, run_id: str) -> RunView:
-    inventory, state, alive = _read_state(folder, run_id)
+    inventory, state, alive = read_state(folder, run_id)
     if alive is False and not inventory.ended:
         # It may have ended between the reading and the look at its process; now it is final.
-        inventory, state, alive = _read_state(folder, run_id)
+        inventory, state, alive = read_state(folder, run_id)
     last = inventory.last.get(inventory.segments[-1]) if inventory.ended else None
     host = state.begin.get("host")
     return RunView(
@@ -146,6 +148,7 @@ def _view(folder: str, run_id: str) -> RunView:
         end=state.end,
         note=_CANNOT_BE_SEEN.format(host=host) if alive is None and not inventory.ended else None,
         receipt=str(last) if last else None,
+        segment=max(inventory.segments, default=1),
     )
 
 
@@ -184,7 +187,7 @@ def _ends(part: Part, run_id: str) -> tuple[Record, Record]:
     return first or {}, last if last is not None and last.get("event") == "end" else {}
 
 
-def _read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | None]:
+def read_state(folder: str, run_id: str) -> tuple[Inventory, RunState, bool | None]:
     """Fold a run's files; tells, too, whether its process is alive (None: cannot be seen)."""
     fold = Fold()
     owner = None

@@ -226,9 +226,9 @@ class RunCheck(Check):
             if key in there:
                 continue
             path = f"{self._folder}/{layout.attempt_file(*key)}"
-            if expected.witness is not None or (inventory.ended and not inventory.incomplete):
+            if inventory.must_have_file(key):
                 self.find("missing-file", path, "the run's own file names this attempt")
-            else:
+            elif not expected.is_done:
                 self.find("open", path, "the attempt had not begun when the run was killed")
 
     def _check_receipt(self, inventory: Inventory, receipt: str) -> None:

@@ -10,7 +10,8 @@ import platform
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -35,6 +36,68 @@ _EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run"}
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 1 << 19
 _MAX_ERROR = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How one of a run's own files begins, and what is known of the run's jobs then.
+
+    Attributes:
+        run_id: The run.
+        segment: The file's number.
+        begin: The fields of its first record.
+        records: The records that follow at once: the event and the fields of each.
+        stages: The stage of each job that has one.
+        statuses: The status of each job.
+        attempts: The last attempt that each name of a job has had.
+    """
+
+    run_id: str
+    segment: int
+    begin: Mapping[str, Any]
+    records: Sequence[tuple[str, Mapping[str, Any]]]
+    stages: Mapping[str, str]
+    statuses: Mapping[str, str]
+    attempts: Mapping[str, int]
+
+
+def first_opening(
+    pipeline: str, jobs: Iterable[str | Mapping[str, Any]], fields: Mapping[str, Any]
+) -> Opening:
+    """How a new run begins.
+
+    Raises:
+        RecordError: An id or a field cannot be stored, or an id stands there twice.
+    """
+    run_id, plan = layout.new_run_id(), planned_jobs(jobs)
+    return Opening(
+        run_id,
+        1,
+        first_record(run_id, 1, pipeline, fields),
+        planned_records(plan),
+        {job["id"]: job["stage"] for job in plan if "stage" in job},
+        {job["id"]: "planned" for job in plan},
+        {},
+    )
+
+
+def first_record(
+    run_id: str, segment: int, pipeline: str, fields: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    """Make the `begin` of one of a run's own files; refuse it before anything is on the disk."""
+    own = {
+        "format": FORMAT,
+        "run": run_id,
+        "segment": segment,
+        "pipeline": pipeline,
+        "python": platform.python_version(),
+        **this_process().fields(),
+        **more,
+    }
+    _refuse_names(fields, RESERVED_FIELDS | own.keys())
+    begin = {**own, **fields}
+    encode(0, NO_PREVIOUS, "begin", begin)
+    return begin
 
 
 class AttemptLog:
@@ -172,60 +235,43 @@ class Run:
         self,
         store: str,
         durability: Durability,
-        pipeline: str,
-        jobs: Iterable[str | Mapping[str, Any]],
-        fields: Mapping[str, Any],
+        opening: Opening,
         guard: Guard,
     ) -> None:
-        """Create the run's folder and write its `begin` and `planned`; `create_run` does this."""
-        self.id = layout.new_run_id()
+        """Make what is missing of the run's folder, and create its own file; the store does this.
+
+        Raises:
+            FileExistsError: The file is there already.
+            OSError: Something cannot be made or written.
+        """
+        self.id = opening.run_id
         self.path = layout.run_folder(store, self.id)
         self.durability = durability
         self.receipt: str | None = None
         self._guard = guard
         self.jobs_folder = files.FolderSync(f"{self.path}/{layout.JOBS}")
         self._owner = this_process().fields()
-        planned = [_planned_job(job) for job in jobs]
-        _refuse_twice(planned)
-        begin, chunks = self._first_record(pipeline, fields), list(_chunks(planned))
         for folder in (self.path, f"{self.path}/{layout.JOBS}", f"{self.path}/{layout.LOGS}"):
-            files.make_folder(folder)
+            files.make_folders(folder, sync=False)
         self._lock = threading.Lock()
-        self._attempts: Counter[str] = Counter()
-        self._statuses: dict[str, str] = {job["id"]: "planned" for job in planned}
-        self._stages = {job["id"]: job["stage"] for job in planned if "stage" in job}
+        self._attempts = Counter(opening.attempts)
+        self._statuses = dict(opening.statuses)
+        self._stages = opening.stages
         self._open = 0
         self._ended = False
-        self._segment = SegmentWriter(f"{self.path}/{layout.run_file(1)}")
+        self._segment = SegmentWriter(f"{self.path}/{layout.run_file(opening.segment)}")
         run_opened(self.id)
         try:
             guard.announce(self.id)
-            self._begin(store, begin, chunks)
+            self._begin(store, opening)
         except BaseException:
             self._close()
             raise
 
-    def _first_record(self, pipeline: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the fields of the run's `begin`; refuse them before anything is on the disk."""
-        own = {
-            "format": FORMAT,
-            "run": self.id,
-            "segment": 1,
-            "pipeline": pipeline,
-            "python": platform.python_version(),
-            **self._owner,
-        }
-        _refuse_names(fields, RESERVED_FIELDS | own.keys())
-        begin = {**own, **fields}
-        encode(0, NO_PREVIOUS, "begin", begin)
-        return begin
-
-    def _begin(
-        self, store: str, begin: dict[str, Any], planned: list[list[dict[str, Any]]]
-    ) -> None:
-        self._segment.append("begin", begin)
-        for chunk in planned:
-            self._segment.append("planned", {"jobs": chunk})
+    def _begin(self, store: str, opening: Opening) -> None:
+        self._segment.append("begin", opening.begin)
+        for event, fields in opening.records:
+            self._segment.append(event, fields)
         if self.durability == "disk":
             self._segment.sync()
             for folder in (self.path, f"{store}/{layout.RUNS}", store):
@@ -267,7 +313,7 @@ class Run:
         On disk afterwards: a `start` in the run's file and the attempt's file with its `begin`.
         Any thread may call it.
         """
-        layout.job_name(job_id)
+        name = layout.job_name(job_id)
         begin = {
             "format": FORMAT,
             "run": self.id,
@@ -279,9 +325,9 @@ class Run:
         encode(0, NO_PREVIOUS, "begin", begin)  # what is refused leaves no `start` behind
         with self._turn:
             self._refuse_ended()
-            attempt = self._attempts[job_id] + 1
+            attempt = self._attempts[name] + 1
             self._segment.append("start", {"job": job_id, "attempt": attempt})
-            self._attempts[job_id] = attempt
+            self._attempts[name] = attempt
             self._statuses[job_id] = "running"
             self._open += 1
         return AttemptLog(self, job_id, attempt, {**begin, "attempt": attempt})
@@ -298,15 +344,19 @@ class Run:
             return self._segment.append(event, fields)
 
     def not_run(self, job_id: str, status: str, reason: str) -> Position:
-        """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence."""
+        """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence.
+
+        A job that had attempts keeps the status of the last one.
+        """
         if status not in NOT_RUN_STATUSES:
             raise RecordError(f"a job that does not run is cancelled or skipped, not {status!r}")
-        layout.job_name(job_id)
+        name = layout.job_name(job_id)
         with self._turn:
             self._refuse_ended()
             fields = {"job": job_id, "status": status, "reason": reason}
             position = self._segment.append("not_run", fields)
-            self._statuses[job_id] = status
+            if not self._attempts[name]:
+                self._statuses[job_id] = status
             return position
 
     def note_done(self, log: AttemptLog, last: Position) -> None:
@@ -381,6 +431,24 @@ class Run:
                 self._guard.release()
 
 
+def planned_jobs(jobs: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The jobs of a plan as its records hold them.
+
+    Raises:
+        RecordError: One has no id, or an id stands there twice.
+    """
+    plan = [_planned_job(job) for job in jobs]
+    twice = [job_id for job_id, times in Counter(job["id"] for job in plan).items() if times > 1]
+    if twice:
+        raise RecordError(f"job {twice[0]!r} is planned twice")
+    return plan
+
+
+def planned_records(plan: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """The records that hold a plan."""
+    return [("planned", {"jobs": chunk}) for chunk in _chunks(plan)]
+
+
 def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
     planned = {"id": job} if isinstance(job, str) else dict(job)
     job_id = planned.get("id")
@@ -388,12 +456,6 @@ def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
         raise RecordError(f"a planned job has an id, a text, not {job_id!r}")
     layout.job_name(job_id)
     return planned
-
-
-def _refuse_twice(planned: list[dict[str, Any]]) -> None:
-    twice = [job_id for job_id, times in Counter(job["id"] for job in planned).items() if times > 1]
-    if twice:
-        raise RecordError(f"job {twice[0]!r} is planned twice")
 
 
 def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

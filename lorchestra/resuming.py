@@ -1,0 +1,76 @@
+"""What a resume runs again, what it keeps, and why: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lorchestra.model import Job, Pipeline
+from runstore import Job as JobBefore
+from runstore import RunView
+
+_WHY_AGAIN = {
+    "failed": "failed before",
+    "timed_out": "timed out before",
+    "interrupted": "was interrupted before",
+    "crashed": "was running when the run was killed",
+    "running": "was running when the run was killed",
+}
+_DID_NOT_START = "did not start"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is done with a job in a resume.
+
+    Attributes:
+        is_kept: Whether what it did before counts, and it does not run again.
+        reason: Why, in a few words.
+        before: How its last attempt ended; None: it had none.
+    """
+
+    is_kept: bool
+    reason: str
+    before: str | None = None
+
+
+Choices = dict[str, Choice]
+
+
+def choose(job: Job, before: JobBefore | None) -> Choice:
+    """Decide on one job.
+
+    Args:
+        job: The job as it is defined now.
+        before: What became of it in the run so far; None: the run did not have it.
+    """
+    if before is None:
+        return Choice(False, "new in the pipeline")
+    if not before.attempts:
+        return Choice(False, _DID_NOT_START)
+    last = before.attempts[-1]
+    if last.status != "succeeded":
+        return Choice(False, _WHY_AGAIN.get(last.status, _DID_NOT_START), last.status)
+    # Where damage took the record of the definition, nothing tells that it is another one.
+    if last.sha256 is not None and last.sha256 != job.sha256():
+        return Choice(False, "definition changed", last.status)
+    return Choice(True, "succeeded before", last.status)
+
+
+def choices_for(pipeline: Pipeline, view: RunView) -> Choices:
+    """Decide on every job of a pipeline, by what its run tells."""
+    return {job.id: choose(job, view.jobs.get(job.id)) for job in pipeline.jobs}
+
+
+def planned(pipeline: Pipeline, choices: Choices) -> list[dict[str, Any]]:
+    """The plan as the run's record holds it; in a resume with the reason for each job."""
+    return [
+        {
+            "id": job.id,
+            "stage": stage.name,
+            "sha256": job.sha256(),
+            **({"reason": choices[job.id].reason} if job.id in choices else {}),
+        }
+        for stage in pipeline.stages
+        for job in stage.jobs
+    ]
