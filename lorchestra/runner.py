@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
+from lorchestra.jobobject import ending_with_us
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
 from lorchestra.plan import Options, workers_for
@@ -76,6 +77,7 @@ def run_pipeline(
     handlers: Iterable[Handler] = (),
     resume: str | None = None,
     orphans: OrphanRule = "fail",
+    on_signal: Callable[[int], object] | None = None,
 ) -> RunResult:
     """Run a pipeline to its end, or go on with a run of it.
 
@@ -89,6 +91,8 @@ def run_pipeline(
             is kept, unless its definition has changed, and the rest runs. None: a new run.
         orphans: What is done when jobs of a killed run are still at work: `fail`, `wait` until
             they have ended, or `kill` them.
+        on_signal: Called with the number of the first signal that stops the run, when that comes,
+            from a thread of its own: handlers may be told of nothing until a job has ended.
 
     Returns:
         How it ended. A job that fails is no exception.
@@ -110,13 +114,14 @@ def run_pipeline(
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
+        stack.enter_context(ending_with_us())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
         # raising.
         opening = _Opening(pipeline, store, options, _Handlers(handlers))
         run, choices = opening.create() if resume is None else opening.resume(resume, orphans)
         stack.enter_context(run)
         stack.callback(stop.close)
-        stack.enter_context(stop_on_signals(stop, interruptible, grace_s=pipeline.grace_s))
+        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
         stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
         pipeline_run = _PipelineRun(around, options, opening.handlers, choices)

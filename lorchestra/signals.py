@@ -78,7 +78,10 @@ class Interruptible:
 
 @contextlib.contextmanager
 def stop_on_signals(
-    stop: Stop, interruptible: Interruptible, *, grace_s: float = GRACE_S
+    stop: Stop,
+    interruptible: Interruptible,
+    grace_s: float = GRACE_S,
+    on_first: Callable[[int], object] | None = None,
 ) -> Iterator[None]:
     """Let SIGINT and SIGTERM stop a run, while the context lasts.
 
@@ -89,6 +92,7 @@ def stop_on_signals(
         interruptible: Where the main thread may be interrupted.
         grace_s: Seconds from the first signal until what still runs is killed; a second signal
             does that at once.
+        on_first: Called with the number of the first signal, from another thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -99,7 +103,10 @@ def stop_on_signals(
     handlers |= _keep_exit_codes()
     wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(
-        target=_watch, args=(receiver, stop, grace_s), name="lorchestra-signals", daemon=True
+        target=_watch,
+        args=(receiver, stop, grace_s, on_first),
+        name="lorchestra-signals",
+        daemon=True,
     )
     watcher.start()
     try:
@@ -123,7 +130,12 @@ def _keep_exit_codes() -> dict[int, Any]:
     return {number: signal.signal(number, signal.SIG_DFL)}
 
 
-def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:
+def _watch(
+    receiver: socket.socket,
+    stop: Stop,
+    grace_s: float,
+    on_first: Callable[[int], object] | None,
+) -> None:
     """Pass signals on until the context ends."""
     kill_at: float | None = None
     is_first = True
@@ -143,6 +155,8 @@ def _watch(receiver: socket.socket, stop: Stop, grace_s: float) -> None:
                 stop.request(number)
                 kill_at = time.monotonic() + grace_s
                 is_first = False
+                if on_first is not None:
+                    on_first(number)
             else:
                 stop.force()
                 kill_at = None

@@ -27,7 +27,7 @@ LAYERS = {
         ["store"],
     ],
     "lorchestra": [
-        ["belonging", "durations", "errors", "paths", "stop", "wording"],
+        ["belonging", "durations", "errors", "jobobject", "paths", "stop", "wording"],
         ["config", "context", "deadline", "model", "output"],
         [
             *("capture", "executors", "loader", "orphans", "plan", "process", "resuming"),

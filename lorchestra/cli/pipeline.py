@@ -24,6 +24,7 @@ from lorchestra.cli.options import (
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.cli.units import Seconds
+from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.plan import Options
@@ -219,6 +220,7 @@ class _Command:
                 handlers=handlers,
                 resume=resume,
                 orphans=self.orphans,
+                on_signal=None if self.progress == "none" else self._say_stopping,
             )
             for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
                 say(line)
@@ -233,6 +235,13 @@ class _Command:
 
                 show_json(run_object(store.read(result.run_id)), data)
             return _exit_code(result)
+
+    def _say_stopping(self, _signal: int) -> None:
+        grace = written(self.options.over(self.pipeline).grace_s)
+        say(
+            "lorchestra: stopping: jobs at work are asked to end, and killed "
+            f"after {grace} or at a second Ctrl-C"
+        )
 
 
 def _say_nothing_to_resume(

@@ -34,7 +34,7 @@ class TestStopOnSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_signal_requests_the_second_forces(self, number: int) -> None:
         stop = Stop()
-        with stop_on_signals(stop, Interruptible(), grace_s=600):
+        with stop_on_signals(stop, Interruptible(), 600):
             signal.raise_signal(number)
             eventually(lambda: stop.requested)
             assert (stop.signal, stop.forced) == (number, False)
@@ -45,7 +45,7 @@ class TestStopOnSignals:
 
     def test_so_do_different_ones_and_the_first_is_the_reason(self) -> None:
         stop = Stop()
-        with stop_on_signals(stop, Interruptible(), grace_s=600):
+        with stop_on_signals(stop, Interruptible(), 600):
             signal.raise_signal(signal.SIGTERM)
             eventually(lambda: stop.requested)
             signal.raise_signal(signal.SIGINT)
@@ -54,14 +54,14 @@ class TestStopOnSignals:
 
     def test_when_the_grace_is_over_it_forces_by_itself_and_stays_awake(self) -> None:
         stop = Stop()
-        with stop_on_signals(stop, Interruptible(), grace_s=0.05):
+        with stop_on_signals(stop, Interruptible(), 0.05):
             signal.raise_signal(signal.SIGTERM)
             eventually(lambda: stop.forced)
             signal.raise_signal(signal.SIGTERM)
 
     def test_the_grace_is_given(self) -> None:
         stop = Stop()
-        with stop_on_signals(stop, Interruptible(), grace_s=600):
+        with stop_on_signals(stop, Interruptible(), 600):
             signal.raise_signal(signal.SIGTERM)
             eventually(lambda: stop.requested)
             time.sleep(0.1)

@@ -144,6 +144,25 @@ def test_a_function_that_does_not_react_is_left_behind_and_the_object_printed(
     assert set(statuses(run_object(project, done)).values()) == {"interrupted"}
 
 
+@pytest.mark.parametrize(("progress", "is_said"), [("plain", True), ("none", False)])
+def test_it_is_said_at_once_that_the_run_is_being_stopped(
+    project: Project, progress: str, is_said: bool
+) -> None:
+    project.pipeline({"a": STUBBORN.format("a")})
+    with project.started("pipeline", "p", "--grace", "1m", "--progress", progress) as process:
+        wait_for(project, "a")
+        process.send_signal(signal.SIGINT)
+        wait_for(project, "asked")
+        assert process.stderr is not None
+        lines = [process.stderr.readline().decode() for _ in range(4 if is_said else 0)]
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    said = "stopping: jobs at work are asked to end, and killed after 1m or at a second Ctrl-C"
+    assert any(said in line for line in lines) == is_said
+    assert said not in done.err
+    assert done.code == 130
+
+
 def test_ctrl_c_interrupts_a_function_in_the_main_thread(project: Project) -> None:
     target = f"{module(project.root, HUNG)}:hang"
     project.pipeline({"a": {"call": target, "with": {"name": "a"}}, "b": "true"})
