@@ -195,7 +195,9 @@ def publish(path: str, data: bytes, *, sync: bool) -> None:
         finally:
             os.close(descriptor)
         _rename_new(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from zlib import crc32
 
 import orjson
@@ -30,6 +31,19 @@ def create_store(store: str, *, sync: bool) -> None:
     """
     if check_store(store):
         return
+    was_there = files.exists(store)
+    try:
+        _make(store, sync=sync)
+    except OSError:
+        if not was_there:
+            # On a full disk, say, no empty folders are left.
+            with contextlib.suppress(OSError):
+                files.remove_empty_folder(f"{store}/{layout.RUNS}")
+                files.remove_empty_folder(store)
+        raise
+
+
+def _make(store: str, *, sync: bool) -> None:
     files.make_folders(f"{store}/{layout.RUNS}", sync=False)
     if sync:
         # All of them: those that are there may be of one who did not come to that.

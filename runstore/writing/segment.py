@@ -59,6 +59,7 @@ class SegmentWriter:
             files.append(self._descriptor, line)
         except OSError as error:
             self._poison = f"a write failed: {error}"
+            _name(error, self.path)
             raise
         self._next_n = position.n + 1
         self._previous = position.crc
@@ -78,6 +79,7 @@ class SegmentWriter:
             files.sync_file(self._descriptor)
         except OSError as error:
             self.poison(f"a sync failed: {error}")
+            _name(error, self.path)
             raise
         self._poison = None
 
@@ -102,3 +104,9 @@ class SegmentWriter:
         if self._closed:
             raise SegmentClosedError(self.path)
         self.refuse_forked()
+
+
+def _name(error: OSError, path: str) -> None:
+    """Let an error of a descriptor say of which file it is."""
+    if error.filename is None:
+        error.filename = path

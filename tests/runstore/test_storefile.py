@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -188,3 +189,20 @@ def test_what_cannot_be_written_is_an_error_of_the_system_and_leaves_nothing(
 def test_a_place_where_nothing_can_be_made_is_an_error_of_the_system() -> None:
     with pytest.raises(OSError, match="/proc/"):
         RunStore("/proc/store").create_run(pipeline="p")
+
+
+def test_on_a_full_disk_nothing_is_left_and_the_error_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "append", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        create_store(str(tmp_path / "store"), sync=False)
+    assert caught.value.filename == str(tmp_path / "store" / ".gitignore")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "store").mkdir()
+    with pytest.raises(OSError, match="No space left"):
+        create_store(str(tmp_path / "store"), sync=False)
+    assert (tmp_path / "store").exists()
