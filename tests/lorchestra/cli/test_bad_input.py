@@ -265,7 +265,7 @@ def test_a_store_that_fails_in_the_middle_ends_the_run_with_3(
         "p.yaml", "stages: [{name: s, jobs: [{id: a, run: 'true'}, {id: b, run: 'true'}]}]"
     )
     done = project.run("--json", "--progress", "none")
-    assert_refused(done, 3, "the store cannot be used: No space left on device")
+    assert_refused(done, 3, "run.jsonl: No space left on device")
 
 
 # The configuration
