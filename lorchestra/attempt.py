@@ -11,11 +11,13 @@ from typing import Any
 
 import orjson
 
+from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
 from lorchestra.model import Call, Command, Job, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
 from lorchestra.process import run_process, shell_command
+from lorchestra.references import ReferenceFailedError
 from lorchestra.signals import Interruptible
 from lorchestra.stop import Stop
 from runstore import AttemptLog, RecordError, Run, start_token
@@ -32,6 +34,7 @@ class Surroundings:
         stop: What can stop it.
         env: The environment that jobs start from.
         interruptible: Where the main thread may be interrupted.
+        values: What the references of jobs stand for.
     """
 
     pipeline: Pipeline
@@ -40,6 +43,7 @@ class Surroundings:
     stop: Stop
     env: Mapping[str, str]
     interruptible: Interruptible
+    values: Values
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -118,17 +122,22 @@ class JobAttempt:
         self._around.interruptible.shield(lambda: self._log.append(event, **fields))
 
     def _execute(self, log: int) -> Outcome:
-        action = self.job.action
+        try:
+            job = bound(self.job, self._around.values.scope)
+        except ReferenceFailedError as error:
+            os.write(log, f"lorchestra: {error}\n".encode())
+            return Outcome("failed", error=str(error))
+        action = job.action
         if isinstance(action, Call):
-            return self._call(action, log)
+            return self._call(job, action, log)
         argv = action.argv if isinstance(action, Command) else shell_command(action.line)
-        return self._process(argv, log)
+        return self._process(job, argv, log)
 
-    def _call(self, call: Call, log: int) -> Outcome:
+    def _call(self, job: Job, call: Call, log: int) -> Outcome:
         """Call in this thread, or in a Python of its own."""
         if self._needs_process:
             argv, task = child_command(call, self._around.pipeline.root)
-            return outcome_of_child(self._process(argv, log, orjson.dumps(task)))
+            return outcome_of_child(self._process(job, argv, log, orjson.dumps(task)))
         if self._around.is_stopping():
             # It came in the same instant; nothing can stop the function once it runs.
             return Outcome("interrupted", error="stopped with the run")
@@ -136,13 +145,16 @@ class JobAttempt:
         interruptible = self._around.interruptible if in_main_thread else None
         return run_call(call, self._current, log, interruptible)
 
-    def _process(self, argv: Sequence[str] | str, log: int, text: bytes | None = None) -> Outcome:
+    def _process(
+        self, job: Job, argv: Sequence[str] | str, log: int, text: bytes | None = None
+    ) -> Outcome:
+        """Run a process; `job` is this attempt's, with values where its references were."""
         environment = self._identity.environment(self._log.output_path)
         outcome = run_process(
             argv,
             log=log,
-            env={**self._around.env, **self.job.env, **environment},
-            cwd=self._around.pipeline.root / (self.job.cwd or ""),
+            env={**self._around.env, **job.env, **environment},
+            cwd=self._around.pipeline.root / (job.cwd or ""),
             stop=self._around.stop,
             on_start=self._record_process,
             stdin_text=text,
@@ -185,6 +197,8 @@ class JobAttempt:
             self._log.append("output", value=outcome.output)
         except RecordError as error:
             return _without_output(outcome, f"its output cannot be recorded: {error}")
+        if outcome.succeeded:
+            self._around.values.keep(self.job.id, outcome.output)
         return outcome
 
 

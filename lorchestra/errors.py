@@ -95,6 +95,36 @@ class PipelineSyntaxError(LorchestraError, ValueError):
         return "\n".join(map(str, self.problems))
 
 
+class ParameterError(LorchestraError, ValueError):
+    """Parameters were given that a pipeline cannot take; `mistakes` lists them all."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "; ".join(self.mistakes)
+
+
+class ReferenceSyntaxError(LorchestraError, ValueError):
+    """A text begins a reference that is none; `reason` says what is wrong."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnknownReferenceError(LorchestraError, LookupError):
+    """References of jobs stand for nothing; `mistakes` lists them all."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "; ".join(self.mistakes)
+
+
 class ConfigError(LorchestraError, ValueError):
     """A configuration file or an environment variable is wrong; `source` names it."""
 

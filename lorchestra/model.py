@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -84,9 +84,48 @@ class Job:
             definition["cwd"] = self.cwd
         return definition
 
-    def sha256(self) -> str:
-        """The hex digest of the definition: two jobs that do the same have the same one."""
-        return _digest(self.definition())
+    def sha256(self, params: Mapping[str, Any] | None = None) -> str:
+        """The hex digest of the definition: two jobs that do the same have the same one.
+
+        Args:
+            params: The parameters that it uses, which are part of what it does. What it takes
+                from the environment and from other jobs' output is not.
+        """
+        definition = self.definition()
+        if params:
+            definition["params"] = dict(params)
+        return _digest(definition)
+
+
+ParameterType = Literal["string", "int", "number", "bool", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that is given when the pipeline is run.
+
+    Attributes:
+        type: What it must be, when it is not null.
+        default: What it is when it is not given.
+        required: Whether it must be given.
+        choices: What it may be; empty: anything of its type.
+        description: For people; no effect.
+    """
+
+    type: ParameterType = "string"
+    default: Any = None
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+    description: str = ""
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides what it may be, as it stands in a pipeline file."""
+        return {
+            "type": self.type,
+            "default": self.default,
+            "required": self.required,
+            "choices": list(self.choices),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +166,7 @@ class Pipeline:
         description: For people; no effect.
         stop_on_failure: After a failure, start no further job (default false).
         source: The file that it was read from; None when code made it.
+        params: What may be given when it is run, by name.
     """
 
     id: str
@@ -135,6 +175,7 @@ class Pipeline:
     description: str = ""
     stop_on_failure: bool = False
     source: Path | None = None
+    params: Mapping[str, Parameter] = field(default_factory=dict)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -143,13 +184,15 @@ class Pipeline:
 
     def sha256(self) -> str:
         """The hex digest of the whole definition; texts for people do not count."""
-        return _digest(
-            {
-                "pipeline_id": self.id,
-                "stop_on_failure": self.stop_on_failure,
-                "stages": [stage.definition() for stage in self.stages],
-            }
-        )
+        definition: dict[str, Any] = {
+            "pipeline_id": self.id,
+            "stop_on_failure": self.stop_on_failure,
+            "stages": [stage.definition() for stage in self.stages],
+        }
+        if self.params:
+            params = {name: parameter.definition() for name, parameter in self.params.items()}
+            definition["params"] = params
+        return _digest(definition)
 
 
 @dataclass(frozen=True, slots=True)

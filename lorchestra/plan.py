@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from lorchestra.model import Job, Outcome, Pipeline, Stage
 
@@ -25,10 +26,12 @@ class Options:
     Attributes:
         max_workers: How many jobs at once; None: the stage's own number, else 1.
         stop_on_failure: Start nothing after a failure; None: as the file says.
+        params: Parameters by name; the others have their defaults.
     """
 
     max_workers: int | None = None
     stop_on_failure: bool | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:

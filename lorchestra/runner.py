@@ -11,14 +11,17 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import lorchestra
 from lorchestra.attempt import Surroundings
+from lorchestra.binding import Values, check_references, parameters_of, params_of
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.model import Call, Job, Pipeline, Stage
+from lorchestra.params import param_values
 from lorchestra.plan import Options, workers_for
 from lorchestra.progress import (
     Event,
@@ -80,27 +83,36 @@ def run_pipeline(
         How it ended. A job that fails is no exception.
 
     Raises:
+        ParameterError: The pipeline does not take these parameters, or needs others.
+        UnknownReferenceError: A job refers to what is not there.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
     In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
     """
+    options = options or Options()
+    env = dict(os.environ)
+    params = param_values(parameters_of(pipeline), options.params)
+    check_references(pipeline, env)
+    values = Values(pipeline, params, env)
     stop, interruptible = Stop(), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard by raising.
-        run = stack.enter_context(_create_run(pipeline, store, options or Options()))
+        run = stack.enter_context(_create_run(pipeline, store, options, params))
         stack.enter_context(stop_on_signals(stop, interruptible))
-        around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
-        return _PipelineRun(around, options or Options(), handlers).run(store.path)
+        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values)
+        return _PipelineRun(around, options, handlers).run(store.path)
 
 
-def _create_run(pipeline: Pipeline, store: RunStore, options: Options) -> Run:
+def _create_run(
+    pipeline: Pipeline, store: RunStore, options: Options, params: Mapping[str, Any]
+) -> Run:
     planned = [
-        {"id": job.id, "stage": stage.name, "sha256": job.sha256()}
+        {"id": job.id, "stage": stage.name, "sha256": job.sha256(params_of(job, params))}
         for stage in pipeline.stages
         for job in stage.jobs
     ]
@@ -108,7 +120,7 @@ def _create_run(pipeline: Pipeline, store: RunStore, options: Options) -> Run:
         pipeline=pipeline.id,
         jobs=planned,
         sha256=pipeline.sha256(),
-        params={},
+        params=params,
         max_workers=options.max_workers,
         versions={"lorchestra": lorchestra.__version__},
     )

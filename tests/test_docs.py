@@ -138,6 +138,7 @@ PROJECT = {
               - {id: again, run: lorchestra pipeline nested --guard skip --json 2> /dev/null}
     """,
     "p.yaml": """
+        params: {day: today}
         stages:
           - name: s
             jobs:
@@ -161,7 +162,7 @@ OBJECTS = {
     "Statistics as JSON": ["runstore stats --json"],
 }
 # What stands below these is the user's.
-OPEN_KEYS = ("env", "statuses", "with")
+OPEN_KEYS = ("env", "params", "statuses", "with")
 
 
 @pytest.fixture(scope="module")

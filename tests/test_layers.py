@@ -28,9 +28,9 @@ LAYERS = {
     ],
     "lorchestra": [
         ["errors", "paths", "wording"],
-        ["config", "context", "model", "output", "stop"],
-        ["capture", "executors", "loader", "plan", "process", "signals"],
-        ["call", "report"],
+        ["config", "context", "model", "output", "references", "stop"],
+        ["binding", "capture", "executors", "params", "plan", "process", "signals"],
+        ["call", "loader", "report"],
         ["attempt", "child", "progress"],
         ["stage"],
         ["runner"],

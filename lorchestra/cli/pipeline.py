@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorchestra.binding import parameters_of
 from lorchestra.cli.options import (
     json_option,
     store_option,
@@ -21,6 +22,7 @@ from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.params import parsed_params
 from lorchestra.plan import Options
 
 if TYPE_CHECKING:
@@ -45,6 +47,13 @@ if TYPE_CHECKING:
     default=None,
     help="After a failure start no further job, or run all the same.  "
     "[default: as the pipeline says, else keep going]",
+)
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Give a parameter of the pipeline a value; may be given several times.",
 )
 @click.option(
     "--guard",
@@ -74,6 +83,7 @@ def command(
     max_workers: int | None,
     store: Path | None,
     stop_on_failure: bool | None,
+    params: tuple[str, ...],
     guard: str | None,
     durability: Any,
     progress: str,
@@ -89,6 +99,7 @@ def command(
     Examples:
         lorchestra pipeline pipeline.ingest --max-workers 4
         lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
+        lorchestra pipeline ingest --param day=2026-11-24 --param full=true
 
     Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
     3: the run cannot be recorded; 75: another run holds the guard; 130, 143: interrupted by
@@ -97,7 +108,8 @@ def command(
     """
     path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
-    options = Options(max_workers or workers_from_environment(), stop_on_failure)
+    values = parsed_params(parameters_of(pipeline), params)
+    options = Options(max_workers or workers_from_environment(), stop_on_failure, values)
     if dry_run:
         _print_plan(pipeline, options, as_json=as_json)
         return

@@ -10,6 +10,7 @@ from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.nodes import MapNode, Node
 from lorchestra.loader.problems import Mistake, Problems
+from lorchestra.loader.uses import note_references
 from lorchestra.model import Job
 from lorchestra.wording import quoted
 
@@ -42,6 +43,7 @@ def read_job(
     env = _env(fields)
     cwd = fields.read("cwd", values.filled)
     description = fields.read("description", values.text)
+    note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
     return Job(job_id, action, env, cwd, description or "", source)

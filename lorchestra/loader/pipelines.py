@@ -9,12 +9,14 @@ from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.nodes import Node
+from lorchestra.loader.params import read_params
 from lorchestra.loader.problems import Problems
 from lorchestra.loader.stages import JobLibrary, StageReader
+from lorchestra.loader.uses import check_references
 from lorchestra.model import Job, Pipeline
 from lorchestra.wording import quoted
 
-PIPELINE_KEYS = ("pipeline_id", "description", "stop_on_failure", "stages", "jobs")
+PIPELINE_KEYS = ("pipeline_id", "description", "stop_on_failure", "params", "stages", "jobs")
 
 
 def read_pipeline(
@@ -39,10 +41,14 @@ def read_pipeline(
     name = _pipeline_id(fields, source)
     description = fields.read("description", values.text)
     stop_on_failure = fields.read("stop_on_failure", values.flag)
-    defined = _defined(fields, source)
+    params = read_params(fields)
+    reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
-    stages = StageReader(source, problems, defined, library).read(listed) if listed else ()
-    return Pipeline(name or "", stages, root, description or "", bool(stop_on_failure), source)
+    stages = reader.read(listed) if listed else ()
+    check_references(reader.stage_of, params, problems)
+    return Pipeline(
+        name or "", stages, root, description or "", bool(stop_on_failure), source, params
+    )
 
 
 def _pipeline_id(fields: Fields, source: Path) -> str | None:

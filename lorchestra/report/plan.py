@@ -5,25 +5,36 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from lorchestra.binding import parameters_of, shown_job
 from lorchestra.model import Action, Command, Job, Pipeline, Shell
+from lorchestra.params import param_values
 from lorchestra.plan import Options, workers_for
+from lorchestra.references import Scope
 from lorchestra.report.text import counted, printable, short
 
 
 def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
-    """The plan as one object, for programs."""
+    """The plan as one object, for programs: parameters stand where jobs refer to them.
+
+    Raises:
+        ParameterError: The pipeline does not take these parameters, or needs others.
+    """
+    scope = _scope(pipeline, options)
     return {
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
         "sha256": pipeline.sha256(),
+        "params": dict(scope.params),
         "total": len(pipeline.jobs),
         "stages": [
             {
                 "name": stage.name,
                 "workers": workers_for(stage, options.max_workers),
                 "stop_on_failure": options.stops(pipeline, stage),
-                "jobs": [{"job_id": job.id, **job.definition()} for job in stage.jobs],
+                "jobs": [
+                    {"job_id": job.id, **shown_job(job, scope).definition()} for job in stage.jobs
+                ],
             }
             for stage in pipeline.stages
         ],
@@ -31,7 +42,12 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
 
 
 def plan_text(pipeline: Pipeline, options: Options) -> str:
-    """The plan for people: stages, workers, and each job with what it does."""
+    """The plan for people: stages, workers, and each job with what it does.
+
+    Raises:
+        ParameterError: As for `plan_object`.
+    """
+    scope = _scope(pipeline, options)
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     for stage in pipeline.stages:
@@ -39,10 +55,16 @@ def plan_text(pipeline: Pipeline, options: Options) -> str:
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [(short(job.id), short(action_text(job.action))) for job in stage.jobs]
+        rows = [
+            (short(job.id), short(action_text(shown_job(job, scope).action))) for job in stage.jobs
+        ]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
+
+
+def _scope(pipeline: Pipeline, options: Options) -> Scope:
+    return Scope(param_values(parameters_of(pipeline), options.params))
 
 
 def action_text(action: Action) -> str:
