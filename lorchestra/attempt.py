@@ -22,6 +22,8 @@ from lorchestra.signals import Interruptible
 from lorchestra.stop import Stop
 from runstore import AttemptLog, RecordError, Run, start_token
 
+_ALLOWED = frozenset({"failed", "timed_out"})
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -185,10 +187,17 @@ class JobAttempt:
                 return None
             self._is_settled = True
         with self._log:
-            outcome = self._record_output(outcome)
+            outcome = self._allowed(self._record_output(outcome))
             self.duration_s = round(time.monotonic() - self._began, 6)
             self._log.end(outcome.status, duration_s=self.duration_s, **outcome.fields())
         return outcome
+
+    def _allowed(self, outcome: Outcome) -> Outcome:
+        """Mark a failure that has no consequences."""
+        if not self.job.allow_failure or outcome.status not in _ALLOWED:
+            return outcome
+        error = f"{outcome.error or outcome.status} (allowed to fail)"
+        return replace(outcome, allowed=True, error=error)
 
     def _record_output(self, outcome: Outcome) -> Outcome:
         if outcome.output is None:

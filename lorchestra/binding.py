@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -134,12 +134,15 @@ def jobs_referred_to(pipeline: Pipeline) -> set[str]:
     return {named[0] for named in found if named is not None}
 
 
-def check_references(pipeline: Pipeline, env: Mapping[str, str]) -> None:
+def check_references(
+    pipeline: Pipeline, env: Mapping[str, str], left_out: Collection[str] = ()
+) -> None:
     """Refuse references that stand for nothing, as far as that can be known before the run.
 
     Args:
         pipeline: What is to run; that of a file has been checked already, but for `env`.
         env: The environment.
+        left_out: Jobs that do not run, and so need nothing and leave nothing.
 
     Raises:
         UnknownReferenceError: It lists all of them.
@@ -148,8 +151,10 @@ def check_references(pipeline: Pipeline, env: Mapping[str, str]) -> None:
     earlier: set[str] = set()
     mistakes = []
     for stage in pipeline.stages:
-        known = Known(pipeline.params, job_ids, earlier, env)
+        known = Known(pipeline.params, job_ids, earlier, env, left_out=left_out)
         for job in stage.jobs:
+            if job.id in left_out:
+                continue
             found = dict.fromkeys(mistake_in(each, known) for each in references_of(job))
             mistakes += [f"job {job.id!r}: {mistake}" for mistake in found if mistake]
         earlier = earlier | {job.id for job in stage.jobs}

@@ -106,6 +106,14 @@ class ParameterError(LorchestraError, ValueError):
         return "; ".join(self.mistakes)
 
 
+class SelectionError(LorchestraError, LookupError):
+    """The jobs that were selected are not there; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class ReferenceSyntaxError(LorchestraError, ValueError):
     """A text begins a reference that is none; `reason` says what is wrong."""
 

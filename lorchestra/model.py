@@ -66,6 +66,8 @@ class Job:
         cwd: The folder it runs in, relative to the project folder; None: the project folder.
         description: For people; no effect.
         source: The file that defines it, for people; None for a job that code made.
+        tags: Words by which jobs can be selected.
+        allow_failure: Whether its failure neither fails the run nor stops it.
     """
 
     id: str
@@ -74,6 +76,8 @@ class Job:
     cwd: str | None = None
     description: str = ""
     source: Path | None = None
+    tags: tuple[str, ...] = ()
+    allow_failure: bool = False
 
     def definition(self) -> dict[str, Any]:
         """Everything that decides what the job does, as it stands in a pipeline file."""
@@ -151,8 +155,14 @@ class Stage:
             definition["max_workers"] = self.max_workers
         if self.stop_on_failure is not None:
             definition["stop_on_failure"] = self.stop_on_failure
-        definition["jobs"] = [{"id": job.id, **job.definition()} for job in self.jobs]
+        definition["jobs"] = [self._job(job) for job in self.jobs]
         return definition
+
+    @staticmethod
+    def _job(job: Job) -> dict[str, Any]:
+        # It does not change what the job does, but how the run goes on.
+        rule = {"allow_failure": True} if job.allow_failure else {}
+        return {"id": job.id, **job.definition(), **rule}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,7 @@ class Outcome:
         cpu_s: Processor time of the job's processes, in seconds, where the system tells it.
         max_rss_kb: Largest resident size of one of them, in KiB, where the system tells it.
         log_bytes: How much it printed.
+        allowed: Whether it failed and may do so: then that has no consequences.
     """
 
     status: str
@@ -218,6 +229,7 @@ class Outcome:
     cpu_s: float | None = None
     max_rss_kb: int | None = None
     log_bytes: int | None = None
+    allowed: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -233,6 +245,7 @@ class Outcome:
             "cpu_s": self.cpu_s,
             "max_rss_kb": self.max_rss_kb,
             "log_bytes": self.log_bytes,
+            "allowed": self.allowed or None,
         }
         return {name: value for name, value in known.items() if value is not None}
 

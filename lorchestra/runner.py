@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lorchestra
@@ -22,7 +22,7 @@ from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.params import param_values
-from lorchestra.plan import Options, workers_for
+from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
@@ -59,7 +59,7 @@ class RunResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every job succeeded."""
+        """Whether every job that was selected succeeded, or was allowed to fail."""
         return self.status == "succeeded"
 
 
@@ -84,6 +84,7 @@ def run_pipeline(
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
+        SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
@@ -94,7 +95,8 @@ def run_pipeline(
     options = options or Options()
     env = dict(os.environ)
     params = param_values(parameters_of(pipeline), options.params)
-    check_references(pipeline, env)
+    unselected = left_out(pipeline, options)
+    check_references(pipeline, env, unselected)
     values = Values(pipeline, params, env)
     stop, interruptible = Stop(), Interruptible()
     with contextlib.ExitStack() as stack:
@@ -105,7 +107,7 @@ def run_pipeline(
         run = stack.enter_context(_create_run(pipeline, store, options, params))
         stack.enter_context(stop_on_signals(stop, interruptible))
         around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values)
-        return _PipelineRun(around, options, handlers).run(store.path)
+        return _PipelineRun(around, options, unselected, handlers).run(store.path)
 
 
 def _create_run(
@@ -129,9 +131,17 @@ def _create_run(
 class _PipelineRun:
     """One run: its stages, one after another."""
 
-    def __init__(self, around: Surroundings, options: Options, handlers: Iterable[Handler]) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        options: Options,
+        left_out: Mapping[str, str],
+        handlers: Iterable[Handler],
+    ) -> None:
         self._around = around
         self._options = options
+        self._left_out = left_out
+        self._has_failed = False
         self._handlers = list(handlers)
         self._counts: Counter[str] = Counter()
         self._hung = False
@@ -143,11 +153,12 @@ class _PipelineRun:
             RunStarted(run.id, pipeline.id, len(pipeline.stages), len(pipeline.jobs), store_path)
         )
         halted_by: str | None = None
-        for stage in pipeline.stages:
-            if halted_by is None:
-                halted_by = self._run_stage(stage)
-            else:
+        for whole_stage in pipeline.stages:
+            stage = self._selected(whole_stage)
+            if halted_by is not None:
                 self._not_run(stage, stage.jobs, "skipped", halted_by)
+            elif stage.jobs:
+                halted_by = self._run_stage(stage)
         status = self._status()
         duration_s = round(time.monotonic() - began, 6)
         receipt = str(run.end(status, duration_s=duration_s))
@@ -155,9 +166,16 @@ class _PipelineRun:
         return RunResult(run.id, status, receipt, stop.signal, self._hung)
 
     def _status(self) -> str:
-        if self._around.stop.requested and self._counts.total() != self._counts["succeeded"]:
-            return "interrupted"
-        return "succeeded" if self._counts.total() == self._counts["succeeded"] else "failed"
+        if not self._has_failed:
+            return "succeeded"
+        return "interrupted" if self._around.stop.requested else "failed"
+
+    def _selected(self, stage: Stage) -> Stage:
+        """The stage with the jobs that are selected; the others are recorded."""
+        for job in stage.jobs:
+            if reason := self._left_out.get(job.id):
+                self._not_run(stage, [job], "skipped", reason)
+        return replace(stage, jobs=tuple(job for job in stage.jobs if job.id not in self._left_out))
 
     def _run_stage(self, stage: Stage) -> str | None:
         """Run one stage; gives why no later one may run, or None."""
@@ -181,8 +199,10 @@ class _PipelineRun:
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobFinished):
             self._counts[event.outcome.status] += 1
+            self._has_failed |= not (event.outcome.succeeded or event.outcome.allowed)
         elif isinstance(event, JobNotRun):
             self._counts[event.status] += 1
+            self._has_failed |= event.job_id not in self._left_out
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lorchestra.binding import parameters_of
+from lorchestra.binding import check_references, parameters_of
 from lorchestra.cli.options import (
     json_option,
     store_option,
@@ -23,7 +23,7 @@ from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.params import parsed_params
-from lorchestra.plan import Options
+from lorchestra.plan import Options, left_out
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
@@ -56,6 +56,20 @@ if TYPE_CHECKING:
     help="Give a parameter of the pipeline a value; may be given several times.",
 )
 @click.option(
+    "--only",
+    multiple=True,
+    metavar="JOB",
+    help="Run this job alone; may be given several times. The others are recorded as skipped.",
+)
+@click.option("--from-stage", metavar="STAGE", help="Run no stage before this one.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="Run only jobs that have this tag; may be given several times.",
+)
+@click.option(
     "--guard",
     type=click.Choice(["fail", "wait", "skip"]),
     help="Never run this pipeline twice at once in a store. While another run of it is at work: "
@@ -84,6 +98,9 @@ def command(
     store: Path | None,
     stop_on_failure: bool | None,
     params: tuple[str, ...],
+    only: tuple[str, ...],
+    from_stage: str | None,
+    tags: tuple[str, ...],
     guard: str | None,
     durability: Any,
     progress: str,
@@ -101,15 +118,17 @@ def command(
         lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
         lorchestra pipeline ingest --param day=2026-11-24 --param full=true
 
-    Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
-    3: the run cannot be recorded; 75: another run holds the guard; 130, 143: interrupted by
-    Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed after 10 seconds
-    or at a second Ctrl-C.
+    Exit code 0: every selected job succeeded, or may fail; 1: a job failed; 2: something is wrong
+    before anything ran; 3: the run cannot be recorded; 75: another run holds the guard; 130, 143:
+    interrupted by Ctrl-C, by SIGTERM. On an interrupt running jobs are asked to end, and killed
+    after 10 seconds or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
     values = parsed_params(parameters_of(pipeline), params)
-    options = Options(max_workers or workers_from_environment(), stop_on_failure, values)
+    options = Options(
+        max_workers or workers_from_environment(), stop_on_failure, values, only, from_stage, tags
+    )
     if dry_run:
         _print_plan(pipeline, options, as_json=as_json)
         return
@@ -178,6 +197,7 @@ def _exit_code(result: RunResult) -> int:
 def _print_plan(pipeline: Pipeline, options: Options, *, as_json: bool) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
+    check_references(pipeline, os.environ, left_out(pipeline, options))
     if as_json:
         show_json(plan_object(pipeline, options))
     else:

@@ -15,7 +15,7 @@ from lorchestra.model import Job
 from lorchestra.wording import quoted
 
 LONGEST_ID_BYTES = 10_000
-JOB_KEYS = (*ACTION_KEYS, "env", "cwd", "description")
+JOB_KEYS = (*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description")
 
 
 def read_job(
@@ -43,10 +43,12 @@ def read_job(
     env = _env(fields)
     cwd = fields.read("cwd", values.filled)
     description = fields.read("description", values.text)
+    tags = _tags(fields)
+    allow_failure = bool(fields.read("allow_failure", values.flag))
     note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
-    return Job(job_id, action, env, cwd, description or "", source)
+    return Job(job_id, action, env, cwd, description or "", source, tags, allow_failure)
 
 
 def read_job_file(document: Node, source: Path, problems: Problems) -> Job | None:
@@ -92,6 +94,13 @@ def id_mistake(name: str) -> str | None:
     if size > LONGEST_ID_BYTES:
         return f"a job id has at most {LONGEST_ID_BYTES:,} bytes, not {size:,}"
     return None
+
+
+def _tags(fields: Fields) -> tuple[str, ...]:
+    node = fields.read("tags", values.listing)
+    check = fields.problems.check
+    tags = [check(values.label, item, "a tag") for item in (node.items if node else ())]
+    return tuple(dict.fromkeys(tag for tag in tags if tag is not None))
 
 
 def _env(fields: Fields) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from lorchestra.plan import NOT_SELECTED
 from lorchestra.progress.events import (
     Event,
     JobFinished,
@@ -43,6 +44,8 @@ def _line(event: Event) -> str | None:
             return f"{_name(event.job_id, event.attempt)} started"
         case JobFinished():
             return _finished(event)
+        case JobNotRun() if event.reason.startswith(NOT_SELECTED):
+            return None  # the last line counts them
         case JobNotRun():
             return f"{short(event.job_id)} {event.status}: {short(event.reason)}"
         case RunFinished():

@@ -57,6 +57,7 @@ class Known:
         earlier: Those of earlier stages.
         env: The environment; None: it is not known yet.
         loop: Which of `item`, `matrix` there are here.
+        left_out: Jobs that do not run this time.
     """
 
     params: Collection[str] = ()
@@ -64,6 +65,7 @@ class Known:
     earlier: Collection[str] = ()
     env: Mapping[str, str] | None = None
     loop: Collection[str] = ()
+    left_out: Collection[str] = ()
 
 
 def mistake_in(reference: Reference, known: Known) -> str | None:
@@ -95,6 +97,8 @@ def _mistaken_job(reference: Reference, known: Known) -> str | None:
         return f"there is no job {quoted(name)} in this pipeline{guesses}"
     if found[0] not in known.earlier:
         return f"job {quoted(found[0])} is not in an earlier stage, so its output is not there yet"
+    if found[0] in known.left_out:
+        return f"job {quoted(found[0])} is not selected, so its output is not there"
     return None
 
 

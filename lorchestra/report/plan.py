@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lorchestra.binding import parameters_of, shown_job
-from lorchestra.model import Action, Command, Job, Pipeline, Shell
+from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
 from lorchestra.params import param_values
-from lorchestra.plan import Options, workers_for
+from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.references import Scope
 from lorchestra.report.text import counted, printable, short
 
@@ -18,8 +20,9 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
+        SelectionError: A job, stage or tag that was asked for is not there.
     """
-    scope = _scope(pipeline, options)
+    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
     return {
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
@@ -30,11 +33,9 @@ def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
         "stages": [
             {
                 "name": stage.name,
-                "workers": workers_for(stage, options.max_workers),
+                "workers": _workers(stage, options, reasons),
                 "stop_on_failure": options.stops(pipeline, stage),
-                "jobs": [
-                    {"job_id": job.id, **shown_job(job, scope).definition()} for job in stage.jobs
-                ],
+                "jobs": [_job_object(job, scope, reasons.get(job.id)) for job in stage.jobs],
             }
             for stage in pipeline.stages
         ],
@@ -45,22 +46,39 @@ def plan_text(pipeline: Pipeline, options: Options) -> str:
     """The plan for people: stages, workers, and each job with what it does.
 
     Raises:
-        ParameterError: As for `plan_object`.
+        ParameterError, SelectionError: As for `plan_object`.
     """
-    scope = _scope(pipeline, options)
+    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     for stage in pipeline.stages:
-        workers = counted(workers_for(stage, options.max_workers), "worker")
+        workers = counted(_workers(stage, options, reasons), "worker")
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [
-            (short(job.id), short(action_text(shown_job(job, scope).action))) for job in stage.jobs
-        ]
+        rows = [(short(job.id), _job_line(job, scope, reasons.get(job.id))) for job in stage.jobs]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
+
+
+def _job_object(job: Job, scope: Scope, reason: str | None) -> dict[str, Any]:
+    shown = shown_job(job, scope)
+    words = {"tags": list(job.tags)} if job.tags else {}
+    rule = {"allow_failure": True} if job.allow_failure else {}
+    skipped = {"skipped": reason} if reason else {}
+    return {"job_id": job.id, **shown.definition(), **words, **rule, **skipped}
+
+
+def _job_line(job: Job, scope: Scope, reason: str | None) -> str:
+    if reason:
+        return short(f"skipped, {reason}")
+    return short(action_text(shown_job(job, scope).action))
+
+
+def _workers(stage: Stage, options: Options, reasons: Mapping[str, str]) -> int:
+    jobs = tuple(job for job in stage.jobs if job.id not in reasons)
+    return workers_for(replace(stage, jobs=jobs), options.max_workers)
 
 
 def _scope(pipeline: Pipeline, options: Options) -> Scope:
@@ -85,4 +103,8 @@ def job_text(job: Job) -> str:
     lines += [f"  env: {name}={value}" for name, value in job.env.items()]
     if job.cwd is not None:
         lines.append(f"  cwd: {job.cwd}")
+    if job.tags:
+        lines.append(f"  tags: {', '.join(job.tags)}")
+    if job.allow_failure:
+        lines.append("  allow_failure: true")
     return "\n".join(map(printable, lines))
