@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
-    from lorchestra.model import Call, Command, Job, Pipeline, Retries, Shell, Stage
+    from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Retries, Shell, Stage
     from lorchestra.plan import Options
     from lorchestra.runner import RunResult, run_pipeline
 
@@ -32,6 +32,7 @@ __all__ = [
     "CurrentJob",
     "Job",
     "Options",
+    "Parameter",
     "Pipeline",
     "Retries",
     "RunResult",
@@ -52,6 +53,7 @@ _MODULES = {
     "Call": "model",
     "Command": "model",
     "Job": "model",
+    "Parameter": "model",
     "Pipeline": "model",
     "Retries": "model",
     "Shell": "model",

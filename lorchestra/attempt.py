@@ -11,15 +11,19 @@ from typing import Any
 
 import orjson
 
+from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
-from lorchestra.model import Call, Command, Outcome, Pipeline
+from lorchestra.model import Call, Command, Job, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
 from lorchestra.process import Program, run_process, shell_command
+from lorchestra.references import ReferenceFailedError
 from lorchestra.retrying import Turn, delay_s, limit
 from lorchestra.signals import Interruptible
 from lorchestra.stop import INTERRUPTED, Stop
 from runstore import AttemptLog, RecordError, Run, start_token
+
+_ALLOWED = frozenset({"failed", "timed_out"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Surroundings:
         stop: What can stop it.
         env: The environment that jobs start from.
         interruptible: Where the main thread may be interrupted.
+        values: What the references of jobs stand for.
     """
 
     pipeline: Pipeline
@@ -41,6 +46,7 @@ class Surroundings:
     stop: Stop
     env: Mapping[str, str]
     interruptible: Interruptible
+    values: Values
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -131,17 +137,22 @@ class JobAttempt:
         self._around.interruptible.shield(lambda: self._log.append(event, **fields))
 
     def _execute(self, log: int) -> Outcome:
-        action = self.job.action
+        try:
+            job = bound(self.job, self._around.values.scope)
+        except ReferenceFailedError as error:
+            os.write(log, f"lorchestra: {error}\n".encode())
+            return Outcome("failed", error=str(error))
+        action = job.action
         if isinstance(action, Call):
-            return self._call(action, log)
+            return self._call(job, action, log)
         argv = action.argv if isinstance(action, Command) else shell_command(action.line)
-        return self._process(argv, log)
+        return self._process(job, argv, log)
 
-    def _call(self, call: Call, log: int) -> Outcome:
+    def _call(self, job: Job, call: Call, log: int) -> Outcome:
         """Call in this thread, or in a Python of its own."""
         if not self.is_in_thread:
             argv, task = child_command(call, self._around.pipeline.root)
-            return outcome_of_child(self._process(argv, log, orjson.dumps(task)))
+            return outcome_of_child(self._process(job, argv, log, orjson.dumps(task)))
         if self._around.is_stopping():
             # It came in the same instant; nothing can stop the function once it runs.
             return self._around.stopped(Outcome("interrupted"))
@@ -150,13 +161,16 @@ class JobAttempt:
         outcome = run_call(call, self._current, log, interruptible)
         return self._around.stopped(outcome) if outcome.status == "interrupted" else outcome
 
-    def _process(self, argv: Sequence[str] | str, log: int, text: bytes | None = None) -> Outcome:
+    def _process(
+        self, job: Job, argv: Sequence[str] | str, log: int, text: bytes | None = None
+    ) -> Outcome:
+        """Run a process; `job` is this attempt's, with values where its references were."""
         environment = self._identity.environment(self._log.output_path)
         program = Program(
             argv,
             log,
-            {**self._around.env, **self.job.env, **environment},
-            self._around.pipeline.root / (self.job.cwd or ""),
+            {**self._around.env, **job.env, **environment},
+            self._around.pipeline.root / (job.cwd or ""),
             text,
             self._guard_descriptors(),
         )
@@ -191,7 +205,7 @@ class JobAttempt:
                 return None
             self._is_settled = True
         with self._log:
-            outcome = self._record_output(outcome)
+            outcome = self._allowed(self._record_output(outcome))
             self._record_retry(outcome)
             self.duration_s = round(time.monotonic() - self._began, 6)
             self._log.end(outcome.status, duration_s=self.duration_s, **outcome.fields())
@@ -205,6 +219,13 @@ class JobAttempt:
         if self.again_in_s is not None:
             self._log.append("retry_wait", delay_s=self.again_in_s, tries=self.turn.tries)
 
+    def _allowed(self, outcome: Outcome) -> Outcome:
+        """Mark a failure that has no consequences."""
+        if not self.job.allow_failure or outcome.status not in _ALLOWED:
+            return outcome
+        error = f"{outcome.error or outcome.status} (allowed to fail)"
+        return replace(outcome, allowed=True, error=error)
+
     def _record_output(self, outcome: Outcome) -> Outcome:
         if outcome.output is None:
             return outcome
@@ -212,6 +233,8 @@ class JobAttempt:
             self._log.append("output", value=outcome.output)
         except RecordError as error:
             return _without_output(outcome, f"its output cannot be recorded: {error}")
+        if outcome.succeeded:
+            self._around.values.keep(self.job.id, outcome.output)
         return outcome
 
 

@@ -124,6 +124,44 @@ class OrphansError(LorchestraError):
         return f"{named}; {self.detail}" if self.detail else named
 
 
+class ParameterError(LorchestraError, ValueError):
+    """Parameters were given that a pipeline cannot take; `mistakes` lists them all."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "; ".join(self.mistakes)
+
+
+class SelectionError(LorchestraError, LookupError):
+    """The jobs that were selected are not there; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ReferenceSyntaxError(LorchestraError, ValueError):
+    """A text begins a reference that is none; `reason` says what is wrong."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnknownReferenceError(LorchestraError, LookupError):
+    """References of jobs stand for nothing; `mistakes` lists them all."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "; ".join(self.mistakes)
+
+
 class ConfigError(LorchestraError, ValueError):
     """A configuration file or an environment variable is wrong; `source` names it."""
 

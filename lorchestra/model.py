@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -109,6 +109,8 @@ class Job:
         retries: When it is tried again; None: it is not.
         isolation: `process`: a `call` runs in a Python of its own, which can be stopped. `thread`:
             it runs in a worker's thread, unless something else here needs a process.
+        tags: Words by which jobs can be selected.
+        allow_failure: Whether its failure neither fails the run nor stops it.
     """
 
     id: str
@@ -121,6 +123,8 @@ class Job:
     total_timeout_s: float | None = None
     retries: Retries | None = None
     isolation: str = "thread"
+    tags: tuple[str, ...] = ()
+    allow_failure: bool = False
 
     @property
     def is_in_thread(self) -> bool:
@@ -157,9 +161,48 @@ class Job:
             rules["isolation"] = self.isolation
         return rules
 
-    def sha256(self) -> str:
-        """The hex digest of the definition: two jobs that do the same have the same one."""
-        return _digest(self.definition())
+    def sha256(self, params: Mapping[str, Any] | None = None) -> str:
+        """The hex digest of the definition: two jobs that do the same have the same one.
+
+        Args:
+            params: The parameters that it uses, which are part of what it does. What it takes
+                from the environment and from other jobs' output is not.
+        """
+        definition = self.definition()
+        if params:
+            definition["params"] = dict(params)
+        return _digest(definition)
+
+
+ParameterType = Literal["string", "int", "number", "bool", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that is given when the pipeline is run.
+
+    Attributes:
+        type: What it must be, when it is not null.
+        default: What it is when it is not given.
+        required: Whether it must be given.
+        choices: What it may be; empty: anything of its type.
+        description: For people; no effect.
+    """
+
+    type: ParameterType = "string"
+    default: Any = None
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+    description: str = ""
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides what it may be, as it stands in a pipeline file."""
+        return {
+            "type": self.type,
+            "default": self.default,
+            "required": self.required,
+            "choices": list(self.choices),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +228,14 @@ class Stage:
             definition["max_workers"] = self.max_workers
         if self.stop_on_failure is not None:
             definition["stop_on_failure"] = self.stop_on_failure
-        definition["jobs"] = [{"id": job.id, **job.definition()} for job in self.jobs]
+        definition["jobs"] = [self._job(job) for job in self.jobs]
         return definition
+
+    @staticmethod
+    def _job(job: Job) -> dict[str, Any]:
+        # It does not change what the job does, but how the run goes on.
+        rule = {"allow_failure": True} if job.allow_failure else {}
+        return {"id": job.id, **job.definition(), **rule}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +253,7 @@ class Pipeline:
         grace_s: Seconds from being asked to end until a job is killed.
         timeout_s: Seconds that the whole run may take; None: without limit.
         source: The file that it was read from; None when code made it.
+        params: What may be given when it is run, by name.
     """
 
     id: str
@@ -215,6 +265,7 @@ class Pipeline:
     halt: str = "soon"
     grace_s: float = GRACE_S
     timeout_s: float | None = None
+    params: Mapping[str, Parameter] = field(default_factory=dict)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -223,13 +274,15 @@ class Pipeline:
 
     def sha256(self) -> str:
         """The hex digest of the whole definition; texts for people do not count."""
-        return _digest(
-            {
-                "pipeline_id": self.id,
-                "stop_on_failure": self.stop_on_failure,
-                "stages": [stage.definition() for stage in self.stages],
-            }
-        )
+        definition: dict[str, Any] = {
+            "pipeline_id": self.id,
+            "stop_on_failure": self.stop_on_failure,
+            "stages": [stage.definition() for stage in self.stages],
+        }
+        if self.params:
+            params = {name: parameter.definition() for name, parameter in self.params.items()}
+            definition["params"] = params
+        return _digest(definition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +298,7 @@ class Outcome:
         cpu_s: Processor time of the job's processes, in seconds, where the system tells it.
         max_rss_kb: Largest resident size of one of them, in KiB, where the system tells it.
         log_bytes: How much it printed.
+        allowed: Whether it failed and may do so: then that has no consequences.
     """
 
     status: str
@@ -255,6 +309,7 @@ class Outcome:
     cpu_s: float | None = None
     max_rss_kb: int | None = None
     log_bytes: int | None = None
+    allowed: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -270,6 +325,7 @@ class Outcome:
             "cpu_s": self.cpu_s,
             "max_rss_kb": self.max_rss_kb,
             "log_bytes": self.log_bytes,
+            "allowed": self.allowed or None,
         }
         return {name: value for name, value in known.items() if value is not None}
 

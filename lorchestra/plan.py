@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from lorchestra.model import Pipeline, Stage
+from lorchestra.errors import SelectionError
+from lorchestra.model import Job, Pipeline, Stage
+from lorchestra.wording import did_you_mean, near, quoted
+
+NOT_SELECTED = "not selected"  # so begins the reason why a job that is left out does not run
 
 
 def workers_for(stage: Stage, requested: int | None) -> int:
@@ -28,6 +34,10 @@ class Options:
             says.
         timeout_s: Seconds that the whole run may take; None: as the file says.
         grace_s: Seconds from being asked to end until a job is killed; None: as the file says.
+        params: Parameters by name; the others have their defaults.
+        only: Run these jobs alone; empty: all.
+        from_stage: Run no stage before this one.
+        tags: Run only jobs that have one of these; empty: all.
     """
 
     max_workers: int | None = None
@@ -35,6 +45,10 @@ class Options:
     halt: str | None = None
     timeout_s: float | None = None
     grace_s: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    from_stage: str | None = None
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:
@@ -55,3 +69,43 @@ class Options:
             timeout_s=pipeline.timeout_s if self.timeout_s is None else self.timeout_s,
             grace_s=pipeline.grace_s if self.grace_s is None else self.grace_s,
         )
+
+
+def left_out(pipeline: Pipeline, options: Options) -> dict[str, str]:
+    """The jobs that are not selected, each with the reason.
+
+    Raises:
+        SelectionError: A job, stage or tag that was asked for is not there, or no job is left.
+    """
+    stages = [stage.name for stage in pipeline.stages]
+    _refuse_unknown("job", options.only, [job.id for job in pipeline.jobs])
+    _refuse_unknown("tag", options.tags, {tag for job in pipeline.jobs for tag in job.tags})
+    if options.from_stage is not None:
+        _refuse_unknown("stage", [options.from_stage], stages)
+    first = 0 if options.from_stage is None else stages.index(options.from_stage)
+    reasons = {
+        job.id: reason
+        for number, stage in enumerate(pipeline.stages)
+        for job in stage.jobs
+        if (reason := _why_left_out(job, options, is_before=number < first))
+    }
+    if len(reasons) == len(pipeline.jobs):
+        raise SelectionError("no job is selected: none is all that was asked for")
+    return reasons
+
+
+def _why_left_out(job: Job, options: Options, *, is_before: bool) -> str | None:
+    if is_before:
+        return f"{NOT_SELECTED}: its stage is before {options.from_stage!r}"
+    if options.only and job.id not in options.only:
+        return f"{NOT_SELECTED}: it is not among the jobs asked for"
+    if options.tags and not set(options.tags) & set(job.tags):
+        return f"{NOT_SELECTED}: it has none of the tags asked for"
+    return None
+
+
+def _refuse_unknown(what: str, names: Sequence[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            guesses = did_you_mean(near(name, known))
+            raise SelectionError(f"the pipeline has no {what} {quoted(name)}{guesses}")

@@ -86,7 +86,7 @@ class StageQueue:
         if again_in_s is not None:
             waiting = _Waiting(now + again_in_s, next(self._numbers), turn, outcome)
             heapq.heappush(self._waiting, waiting)
-        elif self._stop_on_failure and not outcome.succeeded:
+        elif self._stop_on_failure and not (outcome.succeeded or outcome.allowed):
             self.halt(f"job {turn.job.id!r} did not succeed")
 
     def halt(self, reason: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorchestra.model import Job, Pipeline
+from lorchestra.model import Pipeline
 from runstore import Job as JobBefore
 from runstore import RunView
 
@@ -37,11 +38,11 @@ class Choice:
 Choices = dict[str, Choice]
 
 
-def choose(job: Job, before: JobBefore | None) -> Choice:
+def choose(sha256: str, before: JobBefore | None) -> Choice:
     """Decide on one job.
 
     Args:
-        job: The job as it is defined now.
+        sha256: The digest of the job as it is defined now.
         before: What became of it in the run so far; None: the run did not have it.
     """
     if before is None:
@@ -52,23 +53,25 @@ def choose(job: Job, before: JobBefore | None) -> Choice:
     if last.status != "succeeded":
         return Choice(False, _WHY_AGAIN.get(last.status, _DID_NOT_START), last.status)
     # Where damage took the record of the definition, nothing tells that it is another one.
-    if last.sha256 is not None and last.sha256 != job.sha256():
+    if last.sha256 is not None and last.sha256 != sha256:
         return Choice(False, "definition changed", last.status)
     return Choice(True, "succeeded before", last.status)
 
 
-def choices_for(pipeline: Pipeline, view: RunView) -> Choices:
-    """Decide on every job of a pipeline, by what its run tells."""
-    return {job.id: choose(job, view.jobs.get(job.id)) for job in pipeline.jobs}
+def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) -> Choices:
+    """Decide on every job of a pipeline, by what its run tells, and by the digests of its jobs."""
+    return {job.id: choose(sha256[job.id], view.jobs.get(job.id)) for job in pipeline.jobs}
 
 
-def planned(pipeline: Pipeline, choices: Choices) -> list[dict[str, Any]]:
+def planned(
+    pipeline: Pipeline, choices: Choices, sha256: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """The plan as the run's record holds it; in a resume with the reason for each job."""
     return [
         {
             "id": job.id,
             "stage": stage.name,
-            "sha256": job.sha256(),
+            "sha256": sha256[job.id],
             **({"reason": choices[job.id].reason} if job.id in choices else {}),
         }
         for stage in pipeline.stages

@@ -11,12 +11,18 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import lorchestra
 from lorchestra.attempt import Surroundings
+from lorchestra.binding import (
+    Values,
+    check_references,
+    digests,
+    parameters_of,
+)
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
@@ -24,7 +30,8 @@ from lorchestra.durations import written
 from lorchestra.jobobject import ending_with_us
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
-from lorchestra.plan import Options, workers_for
+from lorchestra.params import param_values, resumed_params
+from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
@@ -65,7 +72,7 @@ class RunResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every job succeeded."""
+        """Whether every job that was selected succeeded, or was allowed to fail."""
         return self.status == "succeeded"
 
 
@@ -98,6 +105,9 @@ def run_pipeline(
         How it ended. A job that fails is no exception.
 
     Raises:
+        ParameterError: The pipeline does not take these parameters, or needs others.
+        SelectionError: A job, stage or tag that was asked for is not there.
+        UnknownReferenceError: A job refers to what is not there.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
@@ -109,6 +119,9 @@ def run_pipeline(
     """
     options = options or Options()
     pipeline = options.over(pipeline)
+    env = dict(os.environ)
+    unselected = left_out(pipeline, options)
+    check_references(pipeline, env, unselected)
     stop, interruptible = Stop(pipeline.grace_s), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
@@ -118,14 +131,17 @@ def run_pipeline(
         # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
         # raising.
         opening = _Opening(pipeline, store, options, _Handlers(handlers))
-        run, choices = opening.create() if resume is None else opening.resume(resume, orphans)
+        run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
         stack.enter_context(run)
         stack.callback(stop.close)
         stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
         stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
-        around = Surroundings(pipeline, run, run.id, stop, dict(os.environ), interruptible)
-        pipeline_run = _PipelineRun(around, options, opening.handlers, choices)
-        return pipeline_run.run(store.path)
+        values = Values(pipeline, kept.params, env)
+        for job_id, output in kept.outputs.items():
+            values.keep(job_id, output)
+        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values)
+        handled = opening.handlers
+        return _PipelineRun(around, options, handled, kept.choices, unselected).run(store.path)
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:
@@ -144,6 +160,14 @@ class _WholeRun:
         self.kill = stop.force
 
 
+class _Kept(NamedTuple):
+    """What a run begins with: its parameters, and what a resume keeps."""
+
+    params: Mapping[str, Any]
+    choices: Choices
+    outputs: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class _Opening:
     """Open a run: a new one, or one that is resumed."""
@@ -153,11 +177,13 @@ class _Opening:
     options: Options
     handlers: _Handlers
 
-    def create(self) -> tuple[Run, Choices]:
-        jobs = planned(self.pipeline, {})
-        return self.store.create_run(self.pipeline.id, jobs, **self._fields()), {}
+    def create(self) -> tuple[Run, _Kept]:
+        params = param_values(parameters_of(self.pipeline), self.options.params)
+        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
+        fields = self._fields(params)
+        return self.store.create_run(self.pipeline.id, jobs, **fields), _Kept(params, {}, {})
 
-    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Choices]:
+    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, _Kept]:
         view = self.store.read(run_id)
         if view.status == "running":
             raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
@@ -166,18 +192,28 @@ class _Opening:
             self.handlers(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
 
         clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
-        choices = choices_for(self.pipeline, view)
-        jobs = planned(self.pipeline, choices)
+        params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
+        sha256 = digests(self.pipeline, params)
+        choices = choices_for(self.pipeline, view, sha256)
+        outputs = {
+            job_id: output
+            for job_id, choice in choices.items()
+            if choice.is_kept and (output := view.jobs[job_id].output) is not None
+        }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
         run = self.store.resume_run(
-            run_id, jobs, pipeline=self.pipeline.id, seen=view, **self._fields()
+            run_id,
+            planned(self.pipeline, choices, sha256),
+            pipeline=self.pipeline.id,
+            seen=view,
+            **self._fields(params),
         )
-        return run, choices
+        return run, _Kept(params, choices, outputs)
 
-    def _fields(self) -> dict[str, Any]:
+    def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "sha256": self.pipeline.sha256(),
-            "params": {},
+            "params": params,
             "max_workers": self.options.max_workers,
             "versions": {"lorchestra": lorchestra.__version__},
         }
@@ -187,12 +223,19 @@ class _PipelineRun:
     """One run: its stages, one after another."""
 
     def __init__(
-        self, around: Surroundings, options: Options, handlers: _Handlers, choices: Choices
+        self,
+        around: Surroundings,
+        options: Options,
+        handlers: _Handlers,
+        choices: Choices,
+        left_out: Mapping[str, str],
     ) -> None:
         self._around = around
         self._options = options
         self._emit = handlers
         self._choices = choices
+        self._left_out = left_out
+        self._has_failed = False
         self._counts: Counter[str] = Counter()
         self._hung = False
 
@@ -205,13 +248,12 @@ class _PipelineRun:
         for event in self._chosen():
             self._emit(event)
         halted_by: str | None = None
-        for stage in pipeline.stages:
-            jobs = tuple(job for job in stage.jobs if not self._is_kept(job))
-            self._counts["succeeded"] += len(stage.jobs) - len(jobs)
+        for whole_stage in pipeline.stages:
+            stage = self._to_run(whole_stage)
             if halted_by is not None:
-                self._not_run(stage, jobs, "skipped", halted_by)
-            elif jobs:
-                halted_by = self._run_stage(replace(stage, jobs=jobs))
+                self._not_run(stage, stage.jobs, "skipped", halted_by)
+            elif stage.jobs:
+                halted_by = self._run_stage(stage)
         status = self._status()
         duration_s = round(time.monotonic() - began, 6)
         receipt = str(run.end(status, duration_s=duration_s))
@@ -229,9 +271,18 @@ class _PipelineRun:
         return job.id in self._choices and self._choices[job.id].is_kept
 
     def _status(self) -> str:
-        if self._counts.total() == self._counts["succeeded"]:
+        if not self._has_failed:
             return "succeeded"
         return "failed" if self._around.stop.signal is None else "interrupted"
+
+    def _to_run(self, stage: Stage) -> Stage:
+        """The stage with the jobs that are to run; those that are not selected are recorded."""
+        jobs = tuple(job for job in stage.jobs if not self._is_kept(job))
+        self._counts["succeeded"] += len(stage.jobs) - len(jobs)
+        for job in jobs:
+            if reason := self._left_out.get(job.id):
+                self._not_run(stage, [job], "skipped", reason)
+        return replace(stage, jobs=tuple(job for job in jobs if job.id not in self._left_out))
 
     def _run_stage(self, stage: Stage) -> str | None:
         """Run one stage; gives why no later one may run, or None."""
@@ -257,10 +308,13 @@ class _PipelineRun:
             isinstance(event, JobFinished) and event.again_in_s is None
         ):
             self._counts[event.outcome.status] += 1
+            self._has_failed |= not (event.outcome.succeeded or event.outcome.allowed)
         elif isinstance(event, JobNotRun):
             # A job that had attempts before the resume keeps the status of the last one.
             choice = self._choices.get(event.job_id)
             self._counts[(choice and choice.before) or event.status] += 1
+            has_failed_before = choice is not None and choice.before is not None
+            self._has_failed |= event.job_id not in self._left_out or has_failed_before
         self._emit(event)
 
 

@@ -126,7 +126,7 @@ class StageRun:
 
     def _stop_others(self, attempt: JobAttempt, outcome: Outcome) -> None:
         """Stop the jobs at work, if this one's failure means that."""
-        is_failure = attempt.again_in_s is None and not outcome.succeeded
+        is_failure = attempt.again_in_s is None and not (outcome.succeeded or outcome.allowed)
         if is_failure and self._stop_on_failure and self._around.pipeline.halt == "now":
             self._around.stop.end(Cause(f"stopped because job {attempt.job.id!r} did not succeed"))
 

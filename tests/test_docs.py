@@ -138,10 +138,11 @@ PROJECT = {
               - {id: again, run: lorchestra pipeline nested --guard skip --json 2> /dev/null}
     """,
     "p.yaml": """
+        params: {day: today}
         stages:
           - name: s
             jobs:
-              - {id: shell, run: exit 1, env: {A: b}, cwd: .}
+              - {id: shell, run: exit 1, env: {A: b}, cwd: ., tags: [t], allow_failure: true}
               - {id: program, command: [echo]}
               - {id: function, call: "math:sqrt", with: {x: 4}}
     """,
@@ -150,7 +151,7 @@ PROJECT = {
 OBJECTS = {
     "A run as JSON": ["pipeline p --json", "runs show --json"],
     "A skipped run as JSON": ["pipeline nested --guard fail", "runs logs last again"],
-    "A plan as JSON": ["pipeline p --dry-run --json"],
+    "A plan as JSON": ["pipeline p --only shell --dry-run --json"],
     "Checked files as JSON": ["validate p wrong nothing --json"],
     "Jobs as JSON": [f"jobs show {job} --json" for job in ("shell", "program", "function")],
     "Runs as JSON": ["runs list --json"],
@@ -161,7 +162,7 @@ OBJECTS = {
     "Statistics as JSON": ["runstore stats --json"],
 }
 # What stands below these is the user's.
-OPEN_KEYS = ("env", "statuses", "with")
+OPEN_KEYS = ("env", "params", "statuses", "with")
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,12 @@ LAYERS = {
     ],
     "lorchestra": [
         ["belonging", "durations", "errors", "jobobject", "paths", "stop", "wording"],
-        ["config", "context", "deadline", "model", "output"],
+        ["config", "context", "deadline", "model", "output", "references"],
         [
-            *("capture", "executors", "loader", "orphans", "plan", "process", "resuming"),
-            *("retrying", "signals"),
+            *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
+            *("resuming", "retrying", "signals"),
         ],
-        ["call", "queue", "report"],
+        ["call", "loader", "queue", "report"],
         ["attempt", "child", "progress"],
         ["stage"],
         ["runner"],

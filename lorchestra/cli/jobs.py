@@ -114,6 +114,8 @@ def _object(use: Use) -> dict[str, object]:
         "job_id": use.job.id,
         "description": use.job.description,
         **use.job.definition(),
+        "tags": list(use.job.tags),
+        "allow_failure": use.job.allow_failure,
         "source": source,
         "pipeline_id": use.pipeline,
         "stage": use.stage,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorchestra.binding import check_references, digests, parameters_of
 from lorchestra.cli.options import (
     UNFINISHED,
     json_option,
@@ -27,7 +28,8 @@ from lorchestra.cli.units import Seconds
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
-from lorchestra.plan import Options
+from lorchestra.params import parsed_params, resumed_params
+from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
 
 if TYPE_CHECKING:
@@ -77,6 +79,27 @@ if TYPE_CHECKING:
     "[default: as the pipeline says, else 10s]",
 )
 @click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Give a parameter of the pipeline a value; may be given several times.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="JOB",
+    help="Run this job alone; may be given several times. The others are recorded as skipped.",
+)
+@click.option("--from-stage", metavar="STAGE", help="Run no stage before this one.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="Run only jobs that have this tag; may be given several times.",
+)
+@click.option(
     "--guard",
     type=click.Choice(["fail", "wait", "skip"]),
     help="Never run this pipeline twice at once in a store. While another run of it is at work: "
@@ -123,6 +146,10 @@ def command(
     halt: str | None,
     timeout_s: float | None,
     grace_s: float | None,
+    params: tuple[str, ...],
+    only: tuple[str, ...],
+    from_stage: str | None,
+    tags: tuple[str, ...],
     guard: str | None,
     durability: Any,
     progress: str,
@@ -140,17 +167,27 @@ def command(
     Examples:
         lorchestra pipeline pipeline.ingest --max-workers 4
         lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
+        lorchestra pipeline ingest --param day=2026-11-24 --param full=true
         lorchestra pipeline ingest --resume
 
-    Exit code 0: every job succeeded; 1: a job failed; 2: something is wrong before anything ran;
-    3: the run cannot be recorded; 75: another run holds the guard, or the run to resume, or jobs
-    of it, are still at work; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an interrupt running
-    jobs are asked to end, and killed when the grace is over or at a second Ctrl-C.
+    Exit code 0: every selected job succeeded, or may fail; 1: a job failed; 2: something is wrong
+    before anything ran; 3: the run cannot be recorded; 75: another run holds the guard, or the run
+    to resume, or jobs of it, are still at work; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an
+    interrupt jobs at work are asked to end, and killed when the grace is over or at a second
+    Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
     pipeline = load_pipeline(path, root)
     options = Options(
-        max_workers or workers_from_environment(), stop_on_failure, halt, timeout_s, grace_s
+        max_workers or workers_from_environment(),
+        stop_on_failure,
+        halt,
+        timeout_s,
+        grace_s,
+        parsed_params(parameters_of(pipeline), params),
+        only,
+        from_stage,
+        tags,
     )
     folder = store_path(store, root) if resume is not None or not dry_run else None
     if dry_run:
@@ -287,6 +324,7 @@ def _print_plan(
 ) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
+    check_references(pipeline, os.environ, left_out(pipeline, options))
     choices, run_id = None, None
     if resume is not None and folder is not None:
         from lorchestra.resuming import choices_for
@@ -297,7 +335,9 @@ def _print_plan(
         if view is None or view.status == "succeeded":
             _say_nothing_to_resume(store, pipeline, view, as_json=as_json)
             return
-        choices, run_id = choices_for(pipeline, view), view.id
+        params = resumed_params(parameters_of(pipeline), view.begin, options.params)
+        options = replace(options, params=params)
+        choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
     if as_json:
         show_json(plan_object(pipeline, options, choices, run_id))
     else:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import orjson
 
 from lorchestra.cli.streams import let_go
-from lorchestra.errors import EXIT_STORE, LorchestraError, PipelineSyntaxError
+from lorchestra.errors import (
+    EXIT_STORE,
+    LorchestraError,
+    ParameterError,
+    PipelineSyntaxError,
+    UnknownReferenceError,
+)
 from lorchestra.report.text import printable
 
 _EXIT_SIGPIPE = 141
@@ -80,8 +86,12 @@ def say(text: str) -> None:
 
 
 def say_error(error: LorchestraError, prefix: str = "") -> None:
-    """Say what is wrong: a line for each mistake in a file, else a single one."""
-    told = error.problems if isinstance(error, PipelineSyntaxError) else [error]
+    """Say what is wrong: a line for each mistake where there are several, else a single one."""
+    told: Sequence[object] = [error]
+    if isinstance(error, PipelineSyntaxError):
+        told = error.problems
+    elif isinstance(error, ParameterError | UnknownReferenceError):
+        told = error.mistakes
     for each in told:
         say(f"{prefix}{each}")
 

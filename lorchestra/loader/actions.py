@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from lorchestra.loader import values
+from lorchestra.loader.data import data
 from lorchestra.loader.fields import Fields
-from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode
-from lorchestra.loader.problems import Mistake, Problems
+from lorchestra.loader.nodes import Node
+from lorchestra.loader.problems import Mistake
 from lorchestra.model import Action, Call, Command, Shell
 from lorchestra.wording import quoted
 
@@ -78,18 +79,8 @@ def _arguments(fields: Fields) -> dict[str, Any]:
         if not name.isidentifier():
             wrong = f"{quoted(name)} in with cannot be the name of a Python argument"
             fields.problems.add(key, wrong)
-        arguments[name] = _data(value, fields.problems)
+        arguments[name] = data(value, fields.problems, "with")
     return arguments
-
-
-def _data(node: Node, problems: Problems) -> Any:
-    match node:
-        case MapNode():
-            return {key: _data(entry.value, problems) for key, entry in node.entries.items()}
-        case ListNode():
-            return [_data(item, problems) for item in node.items]
-        case ScalarNode():
-            return problems.check(values.single, node, "with")
 
 
 _ACTIONS: dict[str, Callable[[Fields], Action | None]] = {

@@ -11,12 +11,13 @@ from lorchestra.loader.files import name_of
 from lorchestra.loader.nodes import MapNode, Node
 from lorchestra.loader.problems import Mistake, Problems
 from lorchestra.loader.retries import read_retries
+from lorchestra.loader.uses import note_references
 from lorchestra.model import Action, Call, Job
 from lorchestra.wording import quoted
 
 LONGEST_ID_BYTES = 10_000
 JOB_KEYS = (
-    *(*ACTION_KEYS, "env", "cwd", "description"),
+    *(*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description"),
     *("timeout", "total_timeout", "retries", "isolation"),
 )
 
@@ -50,6 +51,9 @@ def read_job(
     total_timeout_s = fields.read("total_timeout", values.duration)
     retries = read_retries(fields)
     isolation = _isolation(fields, action)
+    tags = _tags(fields)
+    allow_failure = bool(fields.read("allow_failure", values.flag))
+    note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
     return Job(
@@ -63,6 +67,8 @@ def read_job(
         total_timeout_s,
         retries,
         isolation,
+        tags,
+        allow_failure,
     )
 
 
@@ -116,6 +122,13 @@ def _isolation(fields: Fields, action: Action | None) -> str:
     if isolation is not None and action is not None and not isinstance(action, Call):
         fields.problems.add(fields.key("isolation"), "isolation is only for a call")
     return isolation or "thread"
+
+
+def _tags(fields: Fields) -> tuple[str, ...]:
+    node = fields.read("tags", values.listing)
+    check = fields.problems.check
+    tags = [check(values.label, item, "a tag") for item in (node.items if node else ())]
+    return tuple(dict.fromkeys(tag for tag in tags if tag is not None))
 
 
 def _env(fields: Fields) -> dict[str, str]:

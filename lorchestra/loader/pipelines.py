@@ -9,15 +9,17 @@ from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.nodes import Node
+from lorchestra.loader.params import read_params
 from lorchestra.loader.problems import Problems
 from lorchestra.loader.stages import JobLibrary, StageReader
+from lorchestra.loader.uses import check_references
 from lorchestra.model import Job, Pipeline
 from lorchestra.stop import GRACE_S
 from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
     *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
-    *("stages", "jobs"),
+    *("params", "stages", "jobs"),
 )
 
 
@@ -46,9 +48,11 @@ def read_pipeline(
     halt = fields.read("halt", values.one_of("soon", "now"))
     grace_s = fields.read("grace", values.duration_or_none)
     timeout_s = fields.read("timeout", values.duration)
-    defined = _defined(fields, source)
+    params = read_params(fields)
+    reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
-    stages = StageReader(source, problems, defined, library).read(listed) if listed else ()
+    stages = reader.read(listed) if listed else ()
+    check_references(reader.stage_of, params, problems)
     return Pipeline(
         name or "",
         stages,
@@ -59,6 +63,7 @@ def read_pipeline(
         halt or "soon",
         GRACE_S if grace_s is None else grace_s,
         timeout_s,
+        params,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from lorchestra.errors import PipelineSyntaxError, Problem
 from lorchestra.paths import shown_path
+from lorchestra.references import Reference
 from lorchestra.wording import did_you_mean, near
 
 # Comparing each of many unknown names with each of many known ones would be quadratic: after so
@@ -40,11 +41,26 @@ class Mistake(Exception):  # noqa: N818 - not a failure: it becomes one of the p
         self.message = message
 
 
-class Problems:
-    """The mistakes of one file."""
+class Use(NamedTuple):
+    """A reference of a job, and where it stands: it is checked when all jobs are known."""
 
-    def __init__(self, path: Path) -> None:
+    job_id: str
+    reference: Reference
+    place: Place
+    problems: Problems
+
+
+class Problems:
+    """The mistakes of one file.
+
+    Args:
+        path: The file.
+        uses: Where the references of jobs are noted; those of all files come together there.
+    """
+
+    def __init__(self, path: Path, uses: list[Use] | None = None) -> None:
         self.path = shown_path(path)
+        self.uses: list[Use] = [] if uses is None else uses
         self._found: list[Problem] = []
         self._pairs_left = _MOST_PAIRS_COMPARED
 
@@ -85,10 +101,11 @@ class Report:
 
     def __init__(self) -> None:
         self._files: list[Problems] = []
+        self._uses: list[Use] = []
 
     def of(self, path: Path) -> Problems:
         """Begin to read one more file."""
-        problems = Problems(path)
+        problems = Problems(path, self._uses)
         self._files.append(problems)
         return problems
 

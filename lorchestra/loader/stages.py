@@ -37,6 +37,9 @@ class StageReader:
         problems: Where its mistakes are noted.
         defined: The jobs that the file defines under `jobs`; None for a mistaken one.
         library: Where the other jobs are found.
+
+    Attributes:
+        stage_of: In which stage each job is, by number; also the jobs that are mistaken.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class StageReader:
         self._stage_lines: dict[str, int] = {}
         self._job_lines: dict[str, int] = {}
         self._undefined: list[ScalarNode] = []
+        self._stages = 0
+        self.stage_of: dict[str, int] = {}
 
     def read(self, node: ListNode) -> tuple[Stage, ...]:
         """The stages, without those that are mistaken."""
@@ -66,6 +71,7 @@ class StageReader:
         node = self._problems.check(values.mapping, item, "a stage")
         if node is None:
             return None
+        self._stages += 1
         fields = Fields(node, STAGE_KEYS, self._problems)
         name = fields.need("name", values.label, "a stage")
         if name is not None:
@@ -115,8 +121,10 @@ class StageReader:
     def _new_id(self, node: Node) -> str | None:
         """The job id; None, and a mistake, if it is none or has been used already."""
         name = self._problems.check(read_id, node, "id")
-        is_new = name is not None and self._is_first(self._job_lines, name, node, "job")
-        return name if is_new else None
+        if name is None or not self._is_first(self._job_lines, name, node, "job"):
+            return None
+        self.stage_of[name] = self._stages
+        return name
 
     def _is_first(self, lines: dict[str, int], name: str, place: Place, what: str) -> bool:
         if first := lines.get(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from lorchestra.plan import NOT_SELECTED
 from lorchestra.progress.events import (
     Event,
     JobChosen,
@@ -44,6 +45,8 @@ def _line(event: Event) -> str | None:
         case StageStarted():
             size = f"{counted(event.jobs, 'job')}, {counted(event.workers, 'worker')}"
             return f"stage {short(event.stage)}: {size}"
+        case JobNotRun() if event.reason.startswith(NOT_SELECTED):
+            return None  # the last line counts them
         case JobStarted() | JobFinished() | JobGivenUp() | JobNotRun():
             return _of_job(event)
         case RunFinished():

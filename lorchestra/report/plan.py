@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from lorchestra.binding import parameters_of, shown_job
 from lorchestra.durations import written
-from lorchestra.model import Action, Command, Job, Pipeline, Shell
-from lorchestra.plan import Options, workers_for
+from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
+from lorchestra.params import param_values
+from lorchestra.plan import Options, left_out, workers_for
+from lorchestra.references import Scope
 from lorchestra.report.text import counted, printable, short
 from lorchestra.resuming import Choices
 
@@ -15,31 +20,35 @@ from lorchestra.resuming import Choices
 def plan_object(
     pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
 ) -> dict[str, Any]:
-    """The plan as one object, for programs.
+    """The plan as one object, for programs: parameters stand where jobs refer to them.
 
     Args:
         pipeline: What would run.
         options: How.
         choices: What a resume does with each job; None: it is a new run.
         run_id: The run that it resumes.
+
+    Raises:
+        ParameterError: The pipeline does not take these parameters, or needs others.
+        SelectionError: A job, stage or tag that was asked for is not there.
     """
+    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
     return {
         **({} if run_id is None else {"run_id": run_id}),
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
         "sha256": pipeline.sha256(),
+        "params": dict(scope.params),
         "total": len(pipeline.jobs),
         "stages": [
             {
                 "name": stage.name,
-                "workers": workers_for(stage, options.max_workers),
+                "workers": _workers(stage, options, reasons),
                 "stop_on_failure": options.stops(pipeline, stage),
                 "jobs": [
                     {
-                        "job_id": job.id,
-                        **job.definition(),
-                        **job.rules(),
+                        **_job_object(job, scope, reasons.get(job.id)),
                         **_choice_object(job, choices or {}),
                     }
                     for job in stage.jobs
@@ -58,25 +67,42 @@ def _choice_object(job: Job, choices: Choices) -> dict[str, Any]:
 def plan_text(
     pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
 ) -> str:
-    """The plan for people: stages, workers, and each job with what it does; as `plan_object`."""
+    """The plan for people: stages, workers, and each job with what it does.
+
+    Args and errors: as for `plan_object`.
+    """
+    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     if run_id is not None:
         lines.append(f"would resume run {run_id}")
     for stage in pipeline.stages:
-        workers = counted(workers_for(stage, options.max_workers), "worker")
+        workers = counted(_workers(stage, options, reasons), "worker")
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [(short(job.id), _what(job, choices or {})) for job in stage.jobs]
+        rows = [
+            (short(job.id), _job_line(job, scope, reasons.get(job.id), choices or {}))
+            for job in stage.jobs
+        ]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
 
 
-def _what(job: Job, choices: Choices) -> str:
+def _job_object(job: Job, scope: Scope, reason: str | None) -> dict[str, Any]:
+    shown = shown_job(job, scope)
+    words = {"tags": list(job.tags)} if job.tags else {}
+    rule = {"allow_failure": True} if job.allow_failure else {}
+    skipped = {"skipped": reason} if reason else {}
+    return {"job_id": job.id, **shown.definition(), **job.rules(), **words, **rule, **skipped}
+
+
+def _job_line(job: Job, scope: Scope, reason: str | None, choices: Choices) -> str:
     """What a job does, how long it may take, how often it is tried, what a resume does with it."""
-    action, choice = short(action_text(job.action)), choices.get(job.id)
+    if reason:
+        return short(f"skipped, {reason}")
+    action, choice = short(action_text(shown_job(job, scope).action)), choices.get(job.id)
     rules = [f"timeout {written(job.timeout_s)}"] if job.timeout_s is not None else []
     if job.retries is not None:
         rules.append(f"retried {job.retries.max} {'time' if job.retries.max == 1 else 'times'}")
@@ -84,6 +110,15 @@ def _what(job: Job, choices: Choices) -> str:
     if choice is None:
         return text
     return f"{'kept' if choice.is_kept else 'to run'}, {choice.reason}; {text}"
+
+
+def _workers(stage: Stage, options: Options, reasons: Mapping[str, str]) -> int:
+    jobs = tuple(job for job in stage.jobs if job.id not in reasons)
+    return workers_for(replace(stage, jobs=jobs), options.max_workers)
+
+
+def _scope(pipeline: Pipeline, options: Options) -> Scope:
+    return Scope(param_values(parameters_of(pipeline), options.params))
 
 
 def action_text(action: Action) -> str:
@@ -105,6 +140,10 @@ def job_text(job: Job) -> str:
     if job.cwd is not None:
         lines.append(f"  cwd: {job.cwd}")
     lines += [f"  {name}: {_rule_text(value)}" for name, value in job.rules().items()]
+    if job.tags:
+        lines.append(f"  tags: {', '.join(job.tags)}")
+    if job.allow_failure:
+        lines.append("  allow_failure: true")
     return "\n".join(map(printable, lines))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from lorchestra.plan import NOT_SELECTED
 from lorchestra.report.text import elapsed_s
 from runstore import Attempt, Job, RunView
 
@@ -40,7 +41,7 @@ def run_object(view: RunView) -> dict[str, Any]:
             if job.status in _REPORTED_FAILURES
         ],
         "duration_ms": _run_duration_ms(view),
-        "stopped_early": counts["cancelled"] + counts["skipped"] > 0,
+        "stopped_early": any(map(_is_missing, jobs)),
         "receipt": view.receipt,
         "jobs": [_job_object(view, job) for job in jobs],
     }
@@ -67,6 +68,12 @@ def why_in_resume(job: Job) -> str | None:
 
 def _began_and_failed(job: Job) -> bool:
     return job.status not in _NEVER_BEGAN and job.status not in {"succeeded", "running"}
+
+
+def _is_missing(job: Job) -> bool:
+    """Whether a job did not run although it was to."""
+    was_left_out = (job.reason or "").startswith(NOT_SELECTED)
+    return job.status in {"cancelled", "skipped"} and not was_left_out
 
 
 def _job_object(view: RunView, job: Job) -> dict[str, Any]:

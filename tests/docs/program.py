@@ -11,7 +11,7 @@ import click
 
 from lorchestra import config, errors
 from lorchestra.cli.root import root
-from lorchestra.loader import jobs, pipelines, retries, stages
+from lorchestra.loader import jobs, params, pipelines, retries, stages
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lorchestra", "runstore")
@@ -64,6 +64,7 @@ def keys() -> dict[str, set[str]]:
     loader = "".join(_sources(ROOT / "lorchestra" / "loader").values())
     return {
         "Keys of a pipeline": set(pipelines.PIPELINE_KEYS),
+        "Keys of a parameter": set(params.PARAM_KEYS),
         "Keys of a stage": set(stages.STAGE_KEYS),
         "Keys of a job": {*jobs.JOB_KEYS, *_ID_KEY.findall(loader)},
         "Keys of retries": set(retries.RETRIES_KEYS),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lorchestra.attempt import JobAttempt, Surroundings
+from lorchestra.binding import Values
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.model import Job, Outcome, Pipeline, Stage
@@ -57,7 +58,8 @@ def around(tmp_path: Path, store: RunStore) -> Iterator[Surroundings]:
     pipeline = Pipeline("p", (Stage("s", (shell("a", "true"),)),), tmp_path)
     new_run = store.create_run(pipeline="p", jobs=["a"])
     with importing_from(tmp_path), captured(), new_run as run:
-        yield Surroundings(pipeline, run, run.id, Stop(), {}, Interruptible())
+        values = Values(pipeline, {}, {})
+        yield Surroundings(pipeline, run, run.id, Stop(), {}, Interruptible(), values)
 
 
 def records_of(store: RunStore, run: Run) -> list[dict[str, Any]]:

@@ -88,6 +88,7 @@ def test_a_plan_as_an_object() -> None:
         "source": str(ROOT / "p.yaml"),
         "root": str(ROOT),
         "sha256": plan.sha256(),
+        "params": {},
         "total": 1,
         "stages": [
             {

@@ -97,7 +97,7 @@ def test_a_job_is_kept_only_if_it_succeeded_as_it_is_defined_now(
     sha256 = ("other" if changed else job.sha256()) if known else None
     before = JobBefore("a", attempts=[Attempt(1, status="failed"), Attempt(2, sha256=sha256)])
     before.attempts[1].status = status
-    choice = choose(job, before)
+    choice = choose(job.sha256(), before)
     assert choice.is_kept == (status == "succeeded" and not (changed and known))
     assert choice.before == status
     assert choice.reason
@@ -373,3 +373,53 @@ def test_the_object_covers_the_whole_run(project: Project) -> None:
     assert [job["resumed"] for job in run["jobs"]] == ["succeeded before", "failed before"]
     assert project("runs", "show", "last", "--json").json == run
     assert os.listdir(RunStore(project.root / ".lorchestra").path)
+
+
+# With parameters and references
+
+PARAMETRISED = """
+params: {day: 1}
+stages:
+  - name: peek
+    jobs:
+      - {id: peek, run: 'echo peek >> ran; echo "{\\"rows\\": 7}" > $LORCHESTRA_OUTPUT'}
+      - {id: plain, run: echo plain >> ran}
+      - {id: daily, run: 'echo daily-${params.day} >> ran'}
+  - name: use
+    jobs:
+      - {id: use, run: 'echo use-${run.peek.rows} >> ran; test -e ok'}
+"""
+
+
+def test_the_output_of_a_kept_job_is_there_for_those_that_refer_to_it(project: Project) -> None:
+    project.write("p.yaml", PARAMETRISED)
+    assert project("pipeline", "p").code == 1
+    project.write("ok")
+    done = project("pipeline", "p", "--resume")
+    assert done.code == 0, done.err
+    assert ran_in(project) == {"peek": 1, "plain": 1, "daily-1": 1, "use-7": 2}
+
+
+def test_its_parameters_are_those_of_the_run_unless_others_are_given(project: Project) -> None:
+    project.write("p.yaml", PARAMETRISED)
+    assert project("pipeline", "p", "--param", "day=2").code == 1
+    assert project("pipeline", "p", "--resume").code == 1
+    assert ran_in(project)["daily-2"] == 1
+    plan = project("pipeline", "p", "--resume", "--param", "day=3", "--dry-run").out
+    assert "daily  to run, definition changed; run: echo daily-3" in plan
+    project.write("ok")
+    assert project("pipeline", "p", "--resume", "--param", "day=3").code == 0
+    assert ran_in(project) == {"peek": 1, "plain": 1, "daily-2": 1, "daily-3": 1, "use-7": 3}
+    begins = project.store.read(project.store.run_ids()[0]).records()
+    params = [r["params"] for r in begins if r["event"] == "begin" and "params" in r]
+    assert params == [{"day": 2}, {"day": 2}, {"day": 3}]
+
+
+def test_a_job_that_is_not_selected_and_had_failed_leaves_the_run_failed(project: Project) -> None:
+    project.pipeline({"a": "test -e ok", "b": "test -e ok"})
+    assert project("pipeline", "p").code == 1
+    project.write("ok")
+    assert project("pipeline", "p", "--resume", "--only", "a").code == 1
+    done = project("pipeline", "p", "--resume", "--json")
+    assert (done.code, statuses(done.json)) == (0, {"a": "succeeded", "b": "succeeded"})
+    assert [job["attempts"] for job in done.json["jobs"]] == [2, 2]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorchestra.attempt import JobAttempt, Surroundings
+from lorchestra.binding import Values
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.model import Job, Outcome, Pipeline, Stage
@@ -45,7 +46,8 @@ class Staged:
     def run(self, *jobs: Job, workers: int) -> StageRun:
         pipeline = Pipeline("p", (Stage("s", jobs),), self.folder)
         with self.store.create_run(pipeline="p", jobs=[job.id for job in jobs]) as run:
-            around = Surroundings(pipeline, run, run.id, self.stop, {}, Interruptible())
+            values = Values(pipeline, {}, {})
+            around = Surroundings(pipeline, run, run.id, self.stop, {}, Interruptible(), values)
             self.stage_run = StageRun(around, pipeline.stages[0], stop_on_failure=False)
             self.stage_run.run(workers, self.events.append)
             self.run_id = run.id

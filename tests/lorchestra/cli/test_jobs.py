@@ -48,6 +48,8 @@ def test_the_list_as_json(nightly: Project) -> None:
         "with": {"x": 4},
         "env": {"A": "b"},
         "cwd": "sub",
+        "tags": [],
+        "allow_failure": False,
         "source": str(nightly.root / "jobs" / "deep" / "unused.yaml"),
         "pipeline_id": None,
         "stage": None,

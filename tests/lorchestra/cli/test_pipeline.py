@@ -316,6 +316,7 @@ def test_a_dry_run_as_json_is_the_plan(project: Project) -> None:
         "pipeline_id": "p",
         "source": str(path),
         "root": str(project.root),
+        "params": {},
         "total": 1,
         "stages": [
             {
@@ -402,3 +403,74 @@ def test_the_durability_is_passed_on(project: Project, monkeypatch: pytest.Monke
     assert synced == []
     assert project("pipeline", "p").code == 0
     assert synced != []
+
+
+# Parameters
+
+
+def test_parameters_from_the_command_line(project: Project) -> None:
+    params = {"day": "today", "n": {"type": "int", "required": True}}
+    project.pipeline({"a": 'echo ${params.day} "${params.n}"'}, params=params)
+    assert project.run("--param", "day=a 'b'", "--param", "n=7").code == 0
+    assert project("runs", "logs", "last", "a").out == "a 'b' 7\n"
+    plan = project.run("--param", "day=a 'b'", "--param=n=7", "--dry-run", "--json").json
+    assert plan["params"] == {"day": "a 'b'", "n": 7}
+    assert plan["stages"][0]["jobs"][0]["run"] == """echo 'a '"'"'b'"'"'' "7\""""
+    for arguments, mistakes in (
+        (["--param", "n=x", "--param", "dya=1"], ["must be a whole number", "did you mean day?"]),
+        ([], ["parameter n must be given"]),
+        (["--dry-run"], ["parameter n must be given"]),
+        (["--param", "n"], ["NAME=VALUE"]),
+    ):
+        done = project.run(*arguments)
+        assert done.code == 2
+        assert len(done.errors) == len(mistakes)
+        for error, mistake in zip(done.errors, mistakes, strict=True):
+            assert error.startswith("lorchestra: ")
+            assert mistake in error
+    assert len(project.store.run_ids()) == 1
+
+
+def test_a_variable_that_is_not_set_is_told_before_anything_runs(project: Project) -> None:
+    project.pipeline({"a": "echo ${env.NO_SUCH_VARIABLE}"})
+    done = project.run()
+    assert done.code == 2
+    reason = "the environment variable NO_SUCH_VARIABLE is not set"
+    assert done.errors == [f"lorchestra: job 'a': '${{env.NO_SUCH_VARIABLE}}': {reason}"]
+
+
+# A part of a pipeline
+
+
+def test_selection_on_the_command_line(project: Project) -> None:
+    project.pipeline({"a": {"run": "exit 1", "tags": ["x"]}, "b": "true"}, {"c": "true"})
+    done = project.run("--from-stage", "s2", "--json")
+    assert done.code == 0
+    assert [job["status"] for job in done.json["jobs"]] == ["skipped", "skipped", "succeeded"]
+    assert "not selected" not in done.err
+    assert project.run("--only", "b", "--only", "c").code == 0
+    assert project.run("--tag", "x").code == 1
+    plan = project.run("--tag", "x", "--dry-run", "--json").json
+    assert [job.get("skipped") for stage in plan["stages"] for job in stage["jobs"]] == [
+        None,
+        *["not selected: it has none of the tags asked for"] * 2,
+    ]
+    assert [stage["workers"] for stage in plan["stages"]] == [1, 0]
+    for arguments in (["--only", "bb"], ["--from-stage", "s3"], ["--tag", "xx"]):
+        for more in ([], ["--dry-run"]):
+            done = project.run(*arguments, *more)
+            assert done.code == 2
+            assert "did you mean" in done.err or "has no" in done.err
+
+
+def test_tags_and_allow_failure_in_a_file(project: Project) -> None:
+    project.pipeline({"a": {"run": "exit 1", "tags": ["x", "x"], "allow_failure": True}})
+    done = project.run()
+    assert done.code == 0
+    assert "a failed in" in done.err
+    assert "(allowed to fail)" in done.err
+    (job,) = project("jobs", "show", "a", "--json").json
+    assert (job["tags"], job["allow_failure"]) == (["x"], True)
+    assert "  tags: x\n  allow_failure: true\n" in project("jobs", "show", "a").out
+    project.pipeline({"a": {"run": "exit 1", "tags": "x", "allow_failure": "maybe"}})
+    assert project.run().code == 2

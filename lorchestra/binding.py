@@ -1,0 +1,172 @@
+"""What a job's references make of it: checked before the run, put in just before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from lorchestra.errors import UnknownReferenceError
+from lorchestra.model import Action, Call, Command, Job, Parameter, Pipeline, Shell
+from lorchestra.references import (
+    Known,
+    Reference,
+    Scope,
+    data_of,
+    job_named,
+    mistake_in,
+    references_in,
+    shell_line,
+    shown,
+    shown_line,
+    text_of,
+)
+
+
+class Values:
+    """What the references of a run's jobs stand for. Thread-safe.
+
+    Attributes:
+        scope: Where they are looked for.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, params: Mapping[str, Any], env: Mapping[str, str]
+    ) -> None:
+        self._wanted = jobs_referred_to(pipeline)
+        self._outputs: dict[str, bytes] = {}
+        job_ids = frozenset(job.id for job in pipeline.jobs)
+        self.scope = Scope(params, env, job_ids, self._outputs)
+
+    def keep(self, job_id: str, output: Any) -> None:
+        """Keep the output of a job that succeeded, if another job refers to it.
+
+        It is kept as JSON: whoever gets it gets a value of its own, as from the record.
+        """
+        if job_id in self._wanted:
+            self._outputs[job_id] = orjson.dumps(output)
+
+
+def references_of(job: Job) -> Iterator[Reference]:
+    """All references of a job, in the order in which they are put in."""
+    match job.action:
+        case Shell():
+            yield from references_in(job.action.line)
+        case Command():
+            yield from references_in(job.action.argv)
+        case Call():
+            yield from references_in(dict(job.action.arguments))
+    yield from references_in(dict(job.env))
+    yield from references_in(job.cwd)
+
+
+def bound(job: Job, scope: Scope) -> Job:
+    """The job with values where its references were.
+
+    Raises:
+        ReferenceFailedError: One stands for nothing, or for what cannot stand there.
+    """
+    action: Action
+    variables: dict[str, str] = {}
+    match job.action:
+        case Shell():
+            line, variables = shell_line(job.action.line, scope)
+            action = Shell(line)
+        case Command():
+            action = Command(tuple(text_of(word, scope) for word in job.action.argv))
+        case Call():
+            action = Call(job.action.target, data_of(dict(job.action.arguments), scope))
+    env = {name: text_of(value, scope) for name, value in job.env.items()}
+    cwd = None if job.cwd is None else text_of(job.cwd, scope)
+    return replace(job, action=action, env={**env, **variables}, cwd=cwd)
+
+
+def shown_job(job: Job, scope: Scope) -> Job:
+    """The job for people, with its parameters in it; other references stay as they are written."""
+    action: Action
+    match job.action:
+        case Shell():
+            action = Shell(shown_line(job.action.line, scope))
+        case Command():
+            action = Command(tuple(_text(word, scope) for word in job.action.argv))
+        case Call():
+            action = Call(job.action.target, shown(dict(job.action.arguments), scope))
+    env = {name: _text(value, scope) for name, value in job.env.items()}
+    cwd = None if job.cwd is None else _text(job.cwd, scope)
+    return replace(job, action=action, env=env, cwd=cwd)
+
+
+def parameters_of(pipeline: Pipeline) -> dict[str, Parameter]:
+    """The parameters that a pipeline takes: those it declares, and those jobs take as payload."""
+    payload = {
+        str(reference.path[0])
+        for job in pipeline.jobs
+        for reference in references_of(job)
+        if reference.root == "payload"
+    }
+    return {
+        **pipeline.params,
+        **{name: Parameter() for name in sorted(payload - pipeline.params.keys())},
+    }
+
+
+def params_of(job: Job, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a job uses, with their values; those not given are null."""
+    used = {
+        str(reference.path[0])
+        for reference in references_of(job)
+        if reference.root in {"params", "payload"}
+    }
+    return {name: params.get(name) for name in sorted(used)}
+
+
+def digests(pipeline: Pipeline, params: Mapping[str, Any]) -> dict[str, str]:
+    """What each job does with these parameters, as a digest by its id."""
+    return {job.id: job.sha256(params_of(job, params)) for job in pipeline.jobs}
+
+
+def jobs_referred_to(pipeline: Pipeline) -> set[str]:
+    """The jobs whose output another job takes."""
+    job_ids = {job.id for job in pipeline.jobs}
+    found = (
+        job_named(reference, job_ids)
+        for job in pipeline.jobs
+        for reference in references_of(job)
+        if reference.root == "run"
+    )
+    return {named[0] for named in found if named is not None}
+
+
+def check_references(
+    pipeline: Pipeline, env: Mapping[str, str], left_out: Collection[str] = ()
+) -> None:
+    """Refuse references that stand for nothing, as far as that can be known before the run.
+
+    Args:
+        pipeline: What is to run; that of a file has been checked already, but for `env`.
+        env: The environment.
+        left_out: Jobs that do not run, and so need nothing and leave nothing.
+
+    Raises:
+        UnknownReferenceError: It lists all of them.
+    """
+    job_ids = {job.id for job in pipeline.jobs}
+    earlier: set[str] = set()
+    mistakes = []
+    for stage in pipeline.stages:
+        known = Known(pipeline.params, job_ids, earlier, env, left_out=left_out)
+        for job in stage.jobs:
+            if job.id in left_out:
+                continue
+            found = dict.fromkeys(mistake_in(each, known) for each in references_of(job))
+            mistakes += [f"job {job.id!r}: {mistake}" for mistake in found if mistake]
+        earlier = earlier | {job.id for job in stage.jobs}
+    if mistakes:
+        raise UnknownReferenceError(mistakes)
+
+
+def _text(text: str, scope: Scope) -> str:
+    value = shown([text], scope)[0]
+    return value if isinstance(value, str) else text_of(text, scope)
