@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
+    from lorchestra.masking import Secret
     from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Shell, Stage
     from lorchestra.plan import Options
     from lorchestra.runner import RunResult, run_pipeline
@@ -35,6 +36,7 @@ __all__ = [
     "Parameter",
     "Pipeline",
     "RunResult",
+    "Secret",
     "Shell",
     "Stage",
     "__version__",
@@ -49,6 +51,7 @@ _MODULES = {
     "current_job": "context",
     "find_pipeline": "loader",
     "load_pipeline": "loader",
+    "Secret": "masking",
     "Call": "model",
     "Command": "model",
     "Job": "model",

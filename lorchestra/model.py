@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import orjson
 
+from lorchestra.masking import Secret
+
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -177,6 +179,7 @@ class Pipeline:
         stop_on_failure: After a failure, start no further job (default false).
         source: The file that it was read from; None when code made it.
         params: What may be given when it is run, by name.
+        secrets: What is not to be shown.
     """
 
     id: str
@@ -186,6 +189,7 @@ class Pipeline:
     stop_on_failure: bool = False
     source: Path | None = None
     params: Mapping[str, Parameter] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
 
     @property
     def jobs(self) -> tuple[Job, ...]:

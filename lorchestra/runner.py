@@ -20,6 +20,7 @@ from lorchestra.attempt import Surroundings
 from lorchestra.binding import Values, check_references, parameters_of, params_of
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
+from lorchestra.masking import Mask
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.params import param_values
 from lorchestra.plan import Options, left_out, workers_for
@@ -33,6 +34,7 @@ from lorchestra.progress import (
     StageFinished,
     StageStarted,
 )
+from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Stop
@@ -84,6 +86,7 @@ def run_pipeline(
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
+        ConfigError: A secret's file cannot be read.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
@@ -93,7 +96,8 @@ def run_pipeline(
     In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
     """
     options = options or Options()
-    env = dict(os.environ)
+    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
+    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     params = param_values(parameters_of(pipeline), options.params)
     unselected = left_out(pipeline, options)
     check_references(pipeline, env, unselected)
@@ -104,15 +108,20 @@ def run_pipeline(
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard by raising.
-        run = stack.enter_context(_create_run(pipeline, store, options, params))
+        run = stack.enter_context(_create_run(pipeline, store, options, params, mask))
         stack.enter_context(stop_on_signals(stop, interruptible))
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values)
+        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
         return _PipelineRun(around, options, unselected, handlers).run(store.path)
 
 
 def _create_run(
-    pipeline: Pipeline, store: RunStore, options: Options, params: Mapping[str, Any]
+    pipeline: Pipeline, store: RunStore, options: Options, params: Mapping[str, Any], mask: Mask
 ) -> Run:
+    # So that what the run leaves can be shown without them, from whichever folder.
+    secrets = [
+        secret if secret.file is None else replace(secret, file=str(pipeline.root / secret.file))
+        for secret in pipeline.secrets
+    ]
     planned = [
         {"id": job.id, "stage": stage.name, "sha256": job.sha256(params_of(job, params))}
         for stage in pipeline.stages
@@ -122,7 +131,8 @@ def _create_run(
         pipeline=pipeline.id,
         jobs=planned,
         sha256=pipeline.sha256(),
-        params=params,
+        params=mask.data(params),
+        secrets=[secret.definition() for secret in secrets],
         max_workers=options.max_workers,
         versions={"lorchestra": lorchestra.__version__},
     )

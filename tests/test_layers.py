@@ -27,8 +27,8 @@ LAYERS = {
         ["store"],
     ],
     "lorchestra": [
-        ["errors", "paths", "wording"],
-        ["config", "context", "model", "output", "references", "stop"],
+        ["errors", "masking", "paths", "wording"],
+        ["config", "context", "model", "output", "references", "secretvalues", "stop"],
         ["binding", "capture", "executors", "params", "plan", "process", "signals"],
         ["call", "loader", "report"],
         ["attempt", "child", "progress"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,13 @@ from lorchestra.cli.options import (
 )
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.streams import only_data_on_stdout
+from lorchestra.config import load_config
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.masking import Mask
 from lorchestra.params import parsed_params
 from lorchestra.plan import Options, left_out
+from lorchestra.secretvalues import read_secrets
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     type=workers,
     metavar="N",
     help="How many jobs of a stage run at once, unless the stage allows fewer.  "
-    "[default: LORCHESTRA_MAX_WORKERS, else the stage's max_workers, else 1]",
+    "[default: LORCHESTRA_MAX_WORKERS, else as configured, else the stage's max_workers, else 1]",
 )
 @store_option
 @click.option(
@@ -71,24 +75,22 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--guard",
-    type=click.Choice(["fail", "wait", "skip"]),
+    type=click.Choice(["fail", "wait", "skip", "none"]),
     help="Never run this pipeline twice at once in a store. While another run of it is at work: "
-    "fail with exit code 75, wait for it, or skip this run with exit code 0.  "
-    "[default: no guard]",
+    "fail with exit code 75, wait for it, or skip this run with exit code 0. "
+    "none: where a guard is configured, do without.  [default: as configured, else none]",
 )
 @click.option(
     "--durability",
     type=click.Choice(["disk", "os"]),
-    default="disk",
-    show_default=True,
-    help="disk: what is recorded survives a power cut; os: a killed process.",
+    help="disk: what is recorded survives a power cut; os: a killed process.  "
+    "[default: as configured, else disk]",
 )
 @click.option(
     "--progress",
     type=click.Choice(["auto", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="plain: a line on stderr for every change; none: only what failed; auto: plain.",
+    help="plain: a line on stderr for every change; none: only what failed; auto: plain.  "
+    "[default: as configured, else auto]",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would run; run and record nothing.")
 @json_option
@@ -103,7 +105,7 @@ def command(
     tags: tuple[str, ...],
     guard: str | None,
     durability: Any,
-    progress: str,
+    progress: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -124,10 +126,18 @@ def command(
     after 10 seconds or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
-    pipeline = load_pipeline(path, root)
+    pipeline, config = load_pipeline(path, root), load_config(root)
+    pipeline = replace(pipeline, secrets=(*config.secrets, *pipeline.secrets))
+    guard = _guard(guard or config.guard)
+    progress = progress or config.progress or "auto"
     values = parsed_params(parameters_of(pipeline), params)
     options = Options(
-        max_workers or workers_from_environment(), stop_on_failure, values, only, from_stage, tags
+        max_workers or workers_from_environment() or config.max_workers,
+        stop_on_failure,
+        values,
+        only,
+        from_stage,
+        tags,
     )
     if dry_run:
         _print_plan(pipeline, options, as_json=as_json)
@@ -135,6 +145,7 @@ def command(
     from runstore import GuardTimeoutError, RunStore
 
     folder = store_path(store, root)
+    durability = durability or config.durability or "disk"
     run_store = RunStore(folder, durability, "filelock" if guard else None)
     try:
         code = _run(pipeline, run_store, options, progress, as_json=as_json)
@@ -150,6 +161,10 @@ def command(
     sys.exit(code)
 
 
+def _guard(guard: str | None) -> str | None:
+    return None if guard == "none" else guard
+
+
 def _run(
     pipeline: Pipeline, store: RunStore, options: Options, progress: str, *, as_json: bool
 ) -> int:
@@ -157,7 +172,7 @@ def _run(
     from lorchestra.progress.plain import PlainProgress
     from lorchestra.runner import run_pipeline
 
-    failures = Failures()
+    failures = Failures(_mask_of(pipeline))
     handlers: list[Handler] = [failures]
     if progress != "none":
         handlers.append(PlainProgress(say))
@@ -197,8 +212,14 @@ def _exit_code(result: RunResult) -> int:
 def _print_plan(pipeline: Pipeline, options: Options, *, as_json: bool) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
-    check_references(pipeline, os.environ, left_out(pipeline, options))
+    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
+    check_references(pipeline, {**os.environ, **secrets}, left_out(pipeline, options))
+    mask = Mask(secrets.values())
     if as_json:
-        show_json(plan_object(pipeline, options))
+        show_json(plan_object(pipeline, options, mask))
     else:
-        show(plan_text(pipeline, options))
+        show(plan_text(pipeline, options, mask))
+
+
+def _mask_of(pipeline: Pipeline) -> Mask:
+    return Mask(read_secrets(pipeline.secrets, pipeline.root, os.environ).values())

@@ -11,12 +11,21 @@ from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.nodes import Node
 from lorchestra.loader.params import read_params
 from lorchestra.loader.problems import Problems
+from lorchestra.loader.secrets import read_secrets
 from lorchestra.loader.stages import JobLibrary, StageReader
 from lorchestra.loader.uses import check_references
 from lorchestra.model import Job, Pipeline
 from lorchestra.wording import quoted
 
-PIPELINE_KEYS = ("pipeline_id", "description", "stop_on_failure", "params", "stages", "jobs")
+PIPELINE_KEYS = (
+    "pipeline_id",
+    "description",
+    "stop_on_failure",
+    "params",
+    "secrets",
+    "stages",
+    "jobs",
+)
 
 
 def read_pipeline(
@@ -42,12 +51,13 @@ def read_pipeline(
     description = fields.read("description", values.text)
     stop_on_failure = fields.read("stop_on_failure", values.flag)
     params = read_params(fields)
+    secrets = read_secrets(fields)
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
     check_references(reader.stage_of, params, problems)
     return Pipeline(
-        name or "", stages, root, description or "", bool(stop_on_failure), source, params
+        name or "", stages, root, description or "", bool(stop_on_failure), source, params, secrets
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lorchestra.binding import parameters_of, shown_job
+from lorchestra.masking import Mask
 from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
 from lorchestra.params import param_values
 from lorchestra.plan import Options, left_out, workers_for
@@ -15,40 +16,47 @@ from lorchestra.references import Scope
 from lorchestra.report.text import counted, printable, short
 
 
-def plan_object(pipeline: Pipeline, options: Options) -> dict[str, Any]:
+def plan_object(pipeline: Pipeline, options: Options, mask: Mask | None = None) -> dict[str, Any]:
     """The plan as one object, for programs: parameters stand where jobs refer to them.
+
+    Args:
+        pipeline: What would run.
+        options: How.
+        mask: What takes secrets out of it; None: there are none.
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
         SelectionError: A job, stage or tag that was asked for is not there.
     """
     scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
+    mask = mask or Mask()
     return {
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
         "sha256": pipeline.sha256(),
-        "params": dict(scope.params),
+        "params": mask.data(scope.params),
         "total": len(pipeline.jobs),
         "stages": [
             {
                 "name": stage.name,
                 "workers": _workers(stage, options, reasons),
                 "stop_on_failure": options.stops(pipeline, stage),
-                "jobs": [_job_object(job, scope, reasons.get(job.id)) for job in stage.jobs],
+                "jobs": [_job_object(job, scope, mask, reasons.get(job.id)) for job in stage.jobs],
             }
             for stage in pipeline.stages
         ],
     }
 
 
-def plan_text(pipeline: Pipeline, options: Options) -> str:
+def plan_text(pipeline: Pipeline, options: Options, mask: Mask | None = None) -> str:
     """The plan for people: stages, workers, and each job with what it does.
 
     Raises:
         ParameterError, SelectionError: As for `plan_object`.
     """
     scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
+    mask = mask or Mask()
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     for stage in pipeline.stages:
@@ -56,24 +64,26 @@ def plan_text(pipeline: Pipeline, options: Options) -> str:
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
-        rows = [(short(job.id), _job_line(job, scope, reasons.get(job.id))) for job in stage.jobs]
+        rows = [
+            (short(job.id), _job_line(job, scope, mask, reasons.get(job.id))) for job in stage.jobs
+        ]
         width = min(40, max(len(job_id) for job_id, _ in rows))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
 
 
-def _job_object(job: Job, scope: Scope, reason: str | None) -> dict[str, Any]:
-    shown = shown_job(job, scope)
+def _job_object(job: Job, scope: Scope, mask: Mask, reason: str | None) -> dict[str, Any]:
+    shown = shown_job(job, scope, mask)
     words = {"tags": list(job.tags)} if job.tags else {}
     rule = {"allow_failure": True} if job.allow_failure else {}
     skipped = {"skipped": reason} if reason else {}
     return {"job_id": job.id, **shown.definition(), **words, **rule, **skipped}
 
 
-def _job_line(job: Job, scope: Scope, reason: str | None) -> str:
+def _job_line(job: Job, scope: Scope, mask: Mask, reason: str | None) -> str:
     if reason:
         return short(f"skipped, {reason}")
-    return short(action_text(shown_job(job, scope).action))
+    return short(action_text(shown_job(job, scope, mask).action))
 
 
 def _workers(stage: Stage, options: Options, reasons: Mapping[str, str]) -> int:

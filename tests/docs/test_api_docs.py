@@ -25,7 +25,10 @@ PACKAGES: tuple[ModuleType, ...] = (runstore, lorchestra)
 # What other modules of the same package call: no concern of a user.
 INTERNAL = {
     *("Run.note_done", "Run.jobs_folder", "Report.add", "CurrentJob.close", "Options.stops"),
-    *(f"{name}.definition" for name in ("Shell", "Command", "Call", "Job", "Parameter", "Stage")),
+    *(
+        f"{name}.definition"
+        for name in ("Shell", "Command", "Call", "Job", "Parameter", "Secret", "Stage")
+    ),
     *("Job.sha256", "Pipeline.sha256"),
 }
 
