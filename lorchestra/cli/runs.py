@@ -100,7 +100,10 @@ def show_(run: str, store: Path | None, as_json: bool) -> None:
 )
 @store_option
 def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
-    """Print what JOB of RUN printed, byte by byte, but for the values of secrets."""
+    """Print what JOB of RUN printed, byte by byte.
+
+    The values of secrets are masked, as far as they are known here.
+    """
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))
     if job not in view.jobs:
