@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
+    from lorchestra.masking import Secret
     from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Retries, Shell, Stage
     from lorchestra.plan import Options
     from lorchestra.runner import RunResult, run_pipeline
@@ -36,6 +37,7 @@ __all__ = [
     "Pipeline",
     "Retries",
     "RunResult",
+    "Secret",
     "Shell",
     "Stage",
     "__version__",
@@ -50,6 +52,7 @@ _MODULES = {
     "current_job": "context",
     "find_pipeline": "loader",
     "load_pipeline": "loader",
+    "Secret": "masking",
     "Call": "model",
     "Command": "model",
     "Job": "model",

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
+from lorchestra.masking import Mask
 from lorchestra.model import Call, Command, Job, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
 from lorchestra.process import Program, run_process, shell_command
@@ -38,6 +39,7 @@ class Surroundings:
         env: The environment that jobs start from.
         interruptible: Where the main thread may be interrupted.
         values: What the references of jobs stand for.
+        mask: What takes secrets out of what is recorded.
     """
 
     pipeline: Pipeline
@@ -47,6 +49,7 @@ class Surroundings:
     env: Mapping[str, str]
     interruptible: Interruptible
     values: Values
+    mask: Mask = field(default_factory=Mask)
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -205,7 +208,7 @@ class JobAttempt:
                 return None
             self._is_settled = True
         with self._log:
-            outcome = self._allowed(self._record_output(outcome))
+            outcome = self._masked(self._allowed(self._record_output(outcome)))
             self._record_retry(outcome)
             self.duration_s = round(time.monotonic() - self._began, 6)
             self._log.end(outcome.status, duration_s=self.duration_s, **outcome.fields())
@@ -218,6 +221,9 @@ class JobAttempt:
         self.again_in_s = delay_s(self.turn, outcome, time.monotonic())
         if self.again_in_s is not None:
             self._log.append("retry_wait", delay_s=self.again_in_s, tries=self.turn.tries)
+
+    def _masked(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, error=self._around.mask.data(outcome.error))
 
     def _allowed(self, outcome: Outcome) -> Outcome:
         """Mark a failure that has no consequences."""

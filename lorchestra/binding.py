@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from lorchestra.errors import UnknownReferenceError
+from lorchestra.masking import Mask
 from lorchestra.model import Action, Call, Command, Job, Parameter, Pipeline, Shell
 from lorchestra.references import (
     Known,
@@ -83,19 +84,27 @@ def bound(job: Job, scope: Scope) -> Job:
     return replace(job, action=action, env={**env, **variables}, cwd=cwd)
 
 
-def shown_job(job: Job, scope: Scope) -> Job:
-    """The job for people, with its parameters in it; other references stay as they are written."""
+def shown_job(job: Job, scope: Scope, mask: Mask) -> Job:
+    """The job for people, with its parameters in it, and without secrets.
+
+    Other references stay as they are written.
+    """
+
+    def text(written: str) -> str:
+        value = shown([written], scope)[0]
+        return mask.text(value if isinstance(value, str) else text_of(written, scope))
+
     action: Action
     match job.action:
         case Shell():
-            action = Shell(shown_line(job.action.line, scope))
+            action = Shell(mask.text(shown_line(job.action.line, scope)))
         case Command():
-            action = Command(tuple(_text(word, scope) for word in job.action.argv))
+            action = Command(tuple(map(text, job.action.argv)))
         case Call():
-            action = Call(job.action.target, shown(dict(job.action.arguments), scope))
-    env = {name: _text(value, scope) for name, value in job.env.items()}
-    cwd = None if job.cwd is None else _text(job.cwd, scope)
-    return replace(job, action=action, env=env, cwd=cwd)
+            arguments = shown(dict(job.action.arguments), scope)
+            action = Call(job.action.target, mask.data(arguments))
+    env = {name: text(value) for name, value in job.env.items()}
+    return replace(job, action=action, env=env, cwd=None if job.cwd is None else text(job.cwd))
 
 
 def parameters_of(pipeline: Pipeline) -> dict[str, Parameter]:
@@ -165,8 +174,3 @@ def check_references(
         earlier = earlier | {job.id for job in stage.jobs}
     if mistakes:
         raise UnknownReferenceError(mistakes)
-
-
-def _text(text: str, scope: Scope) -> str:
-    value = shown([text], scope)[0]
-    return value if isinstance(value, str) else text_of(text, scope)

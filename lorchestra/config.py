@@ -1,6 +1,8 @@
 """Settings of a project: `lorchestra.toml`, or `[tool.lorchestra]` in `pyproject.toml`.
 
     store = "~/runs"      # where run records are kept; by default `.lorchestra` in the project
+    max_workers = 4       # and other options of `lorchestra pipeline`, where that does not say
+    secrets = ["TOKEN", {KEY = {file = "~/.key"}}]
 
 The folder that holds the file is the project folder. With both files in one folder,
 `lorchestra.toml` counts.
@@ -14,13 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from lorchestra.errors import ConfigError
+from lorchestra.masking import Secret, secrets_in
 from lorchestra.paths import absolute, shown_path
 from lorchestra.wording import did_you_mean, near, quoted
 
 OWN_FILE = "lorchestra.toml"
 SHARED_FILE = "pyproject.toml"
 
-_KEYS = ("store",)
+_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets")
+_CHOICES = {
+    "durability": ("disk", "os"),
+    "guard": ("fail", "wait", "skip", "none"),
+    "progress": ("auto", "plain", "none"),
+}
+_MOST_WORKERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +40,21 @@ class Config:
         root: The project folder, absolute.
         store: The folder of the run records, absolute; None: nothing is said.
         source: The file that says so; None: there is none.
+        max_workers: How many jobs at once; None: nothing is said, as for those below.
+        durability: `disk` or `os`.
+        guard: `fail`, `wait`, `skip` or `none`.
+        progress: `auto`, `plain` or `none`.
+        secrets: What is not to be shown.
     """
 
     root: Path
     store: Path | None = None
     source: Path | None = None
+    max_workers: int | None = None
+    durability: str | None = None
+    guard: str | None = None
+    progress: str | None = None
+    secrets: tuple[Secret, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -103,7 +122,38 @@ def _config(root: Path, source: Path, settings: Any) -> Config:
         if name not in _KEYS:
             raise _error(source, f"unknown key {quoted(name)}{did_you_mean(near(name, _KEYS))}")
     store = settings.get("store")
-    return Config(root, None if store is None else _folder(root, source, store), source)
+    return Config(
+        root,
+        None if store is None else _folder(root, source, store),
+        source,
+        _workers(source, settings.get("max_workers")),
+        **{name: _choice(source, name, settings.get(name)) for name in _CHOICES},
+        secrets=_secrets(source, settings.get("secrets", [])),
+    )
+
+
+def _workers(source: Path, value: Any) -> int | None:
+    if value is None or (type(value) is int and 1 <= value <= _MOST_WORKERS):
+        return value
+    raise _error(source, f"max_workers must be a whole number of at least 1, not {value!r}")
+
+
+def _choice(source: Path, name: str, value: Any) -> str | None:
+    known = _CHOICES[name]
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in known:
+        guesses = did_you_mean(near(str(value), known))
+        raise _error(source, f"{name} must be one of {', '.join(known)}, not {value!r}{guesses}")
+    return value
+
+
+def _secrets(source: Path, value: Any) -> tuple[Secret, ...]:
+    found = secrets_in(value)
+    if not isinstance(value, list) or len(found) != len(value):
+        wrong = 'secrets must be a list of names, or of {NAME = {file = "path"}}'
+        raise _error(source, wrong)
+    return tuple(found)
 
 
 def _folder(root: Path, source: Path, store: Any) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from lorchestra.durations import written
+from lorchestra.masking import Secret
 from lorchestra.stop import GRACE_S
 
 
@@ -254,6 +255,7 @@ class Pipeline:
         timeout_s: Seconds that the whole run may take; None: without limit.
         source: The file that it was read from; None when code made it.
         params: What may be given when it is run, by name.
+        secrets: What is not to be shown.
     """
 
     id: str
@@ -266,6 +268,7 @@ class Pipeline:
     grace_s: float = GRACE_S
     timeout_s: float | None = None
     params: Mapping[str, Parameter] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
 
     @property
     def jobs(self) -> tuple[Job, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from lorchestra.errors import ParameterError
+from lorchestra.masking import MASKED
 from lorchestra.model import Parameter, ParameterType
 from lorchestra.wording import did_you_mean, near, quoted
 
@@ -188,9 +189,15 @@ def resumed_params(
         given: What was given for the resume.
 
     Raises:
-        ParameterError: The pipeline does not take what is given, or needs more.
+        ParameterError: The pipeline does not take what is given, or needs more: what held a secret
+            is not in the record.
     """
     recorded = begin.get("params")
     before = recorded if isinstance(recorded, dict) else {}
     kept = {name: value for name, value in before.items() if name in known}
+    hidden = [name for name, value in kept.items() if name not in given and MASKED in str(value)]
+    if hidden:
+        raise ParameterError(
+            [f"the parameter {quoted(name)} held a secret: give it again" for name in hidden]
+        )
     return param_values(known, {**kept, **given})

@@ -28,6 +28,7 @@ from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
 from lorchestra.jobobject import ending_with_us
+from lorchestra.masking import Mask
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
 from lorchestra.params import param_values, resumed_params
@@ -46,6 +47,7 @@ from lorchestra.progress import (
     StageStarted,
 )
 from lorchestra.resuming import Choices, choices_for, planned
+from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
@@ -106,6 +108,7 @@ def run_pipeline(
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
+        ConfigError: A secret's file cannot be read.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
@@ -119,9 +122,11 @@ def run_pipeline(
     """
     options = options or Options()
     pipeline = options.over(pipeline)
-    env = dict(os.environ)
+    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
+    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     unselected = left_out(pipeline, options)
-    check_references(pipeline, env, unselected)
+    if resume is None:
+        check_references(pipeline, env, unselected)
     stop, interruptible = Stop(pipeline.grace_s), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
@@ -130,7 +135,7 @@ def run_pipeline(
         stack.enter_context(ending_with_us())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
         # raising.
-        opening = _Opening(pipeline, store, options, _Handlers(handlers))
+        opening = _Opening(pipeline, store, options, _Handlers(handlers), mask, env, unselected)
         run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
         stack.enter_context(run)
         stack.callback(stop.close)
@@ -139,7 +144,7 @@ def run_pipeline(
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values)
+        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
         handled = opening.handlers
         return _PipelineRun(around, options, handled, kept.choices, unselected).run(store.path)
 
@@ -176,6 +181,9 @@ class _Opening:
     store: RunStore
     options: Options
     handlers: _Handlers
+    mask: Mask
+    env: Mapping[str, str]
+    unselected: Mapping[str, str]
 
     def create(self) -> tuple[Run, _Kept]:
         params = param_values(parameters_of(self.pipeline), self.options.params)
@@ -195,6 +203,13 @@ class _Opening:
         params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
         sha256 = digests(self.pipeline, params)
         choices = choices_for(self.pipeline, view, sha256)
+        # What is kept has left its output, whether it is selected or not.
+        without_output = {
+            job_id: reason
+            for job_id, reason in self.unselected.items()
+            if not choices[job_id].is_kept
+        }
+        check_references(self.pipeline, self.env, without_output)
         outputs = {
             job_id: output
             for job_id, choice in choices.items()
@@ -211,9 +226,16 @@ class _Opening:
         return run, _Kept(params, choices, outputs)
 
     def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        root = self.pipeline.root
+        # So that what the run leaves can be shown without them, from whichever folder.
+        secrets = [
+            secret if secret.file is None else replace(secret, file=str(root / secret.file))
+            for secret in self.pipeline.secrets
+        ]
         return {
             "sha256": self.pipeline.sha256(),
-            "params": params,
+            "params": self.mask.data(params),
+            "secrets": [secret.definition() for secret in secrets],
             "max_workers": self.options.max_workers,
             "versions": {"lorchestra": lorchestra.__version__},
         }

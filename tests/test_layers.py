@@ -27,8 +27,8 @@ LAYERS = {
         ["store"],
     ],
     "lorchestra": [
-        ["belonging", "durations", "errors", "jobobject", "paths", "stop", "wording"],
-        ["config", "context", "deadline", "model", "output", "references"],
+        ["belonging", "durations", "errors", "jobobject", "masking", "paths", "stop", "wording"],
+        ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
             *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),

@@ -25,12 +25,15 @@ from lorchestra.cli.options import (
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.cli.units import Seconds
+from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.masking import Mask
 from lorchestra.params import parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
+from lorchestra.secretvalues import read_secrets
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     type=workers,
     metavar="N",
     help="How many jobs of a stage run at once, unless the stage allows fewer.  "
-    "[default: LORCHESTRA_MAX_WORKERS, else the stage's max_workers, else 1]",
+    "[default: LORCHESTRA_MAX_WORKERS, else as configured, else the stage's max_workers, else 1]",
 )
 @store_option
 @click.option(
@@ -101,24 +104,22 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--guard",
-    type=click.Choice(["fail", "wait", "skip"]),
+    type=click.Choice(["fail", "wait", "skip", "none"]),
     help="Never run this pipeline twice at once in a store. While another run of it is at work: "
-    "fail with exit code 75, wait for it, or skip this run with exit code 0.  "
-    "[default: no guard]",
+    "fail with exit code 75, wait for it, or skip this run with exit code 0. "
+    "none: where a guard is configured, do without.  [default: as configured, else none]",
 )
 @click.option(
     "--durability",
     type=click.Choice(["disk", "os"]),
-    default="disk",
-    show_default=True,
-    help="disk: what is recorded survives a power cut; os: a killed process.",
+    help="disk: what is recorded survives a power cut; os: a killed process.  "
+    "[default: as configured, else disk]",
 )
 @click.option(
     "--progress",
     type=click.Choice(["auto", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="plain: a line on stderr for every change; none: only what failed; auto: plain.",
+    help="plain: a line on stderr for every change; none: only what failed; auto: plain.  "
+    "[default: as configured, else auto]",
 )
 @click.option(
     "--resume",
@@ -152,7 +153,7 @@ def command(
     tags: tuple[str, ...],
     guard: str | None,
     durability: Any,
-    progress: str,
+    progress: str | None,
     resume: str | None,
     orphans: Any,
     dry_run: bool,
@@ -177,9 +178,11 @@ def command(
     Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
-    pipeline = load_pipeline(path, root)
+    pipeline, config = load_pipeline(path, root), load_config(root)
+    pipeline = replace(pipeline, secrets=(*config.secrets, *pipeline.secrets))
+    guard = _guard(guard or config.guard)
     options = Options(
-        max_workers or workers_from_environment(),
+        max_workers or workers_from_environment() or config.max_workers,
         stop_on_failure,
         halt,
         timeout_s,
@@ -198,6 +201,8 @@ def command(
     again = shlex.join(
         ["lorchestra", "pipeline", name, *(["--store", str(store)] if store else [])]
     )
+    progress = progress or config.progress or "auto"
+    durability = durability or config.durability or "disk"
     command = _Command(pipeline, options, progress, resume, orphans, again, as_json)
     run_store = RunStore(folder or "", durability, "filelock" if guard else None)
     try:
@@ -212,6 +217,10 @@ def command(
         run_store = RunStore(folder or "", durability, "filelock", guard_timeout_s=-1)
         code = command.run(run_store)
     sys.exit(code)
+
+
+def _guard(guard: str | None) -> str | None:
+    return None if guard == "none" else guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +254,7 @@ class _Command:
         from lorchestra.progress.plain import PlainProgress
         from lorchestra.runner import run_pipeline
 
-        failures = Failures()
+        failures = Failures(_mask_of(self.pipeline))
         handlers: list[Handler] = [failures]
         if self.progress != "none":
             handlers.append(PlainProgress(say))
@@ -324,8 +333,9 @@ def _print_plan(
 ) -> None:
     from lorchestra.report.plan import plan_object, plan_text
 
-    check_references(pipeline, os.environ, left_out(pipeline, options))
-    choices, run_id = None, None
+    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
+    unselected = left_out(pipeline, options)
+    choices, run_id, mask = None, None, Mask(secrets.values())
     if resume is not None and folder is not None:
         from lorchestra.resuming import choices_for
         from runstore import RunStore
@@ -338,7 +348,15 @@ def _print_plan(
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
         choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
+        unselected = {
+            job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
+        }
+    check_references(pipeline, {**os.environ, **secrets}, unselected)
     if as_json:
-        show_json(plan_object(pipeline, options, choices, run_id))
+        show_json(plan_object(pipeline, options, choices, run_id, mask))
     else:
-        show(plan_text(pipeline, options, choices, run_id))
+        show(plan_text(pipeline, options, choices, run_id, mask))
+
+
+def _mask_of(pipeline: Pipeline) -> Mask:
+    return Mask(read_secrets(pipeline.secrets, pipeline.root, os.environ).values())

@@ -23,6 +23,7 @@ _PREFIX = "lorchestra: "
 _COMMANDS = {
     "pipeline": "Run a pipeline.",
     "validate": "Check pipeline files without running anything.",
+    "schema": "Print the JSON Schema of pipeline files, for editors.",
     "jobs": "List the jobs of the project, or show one.",
     "runs": "List past and present runs, show one, or print a job's log.",
     "runstore": "Verify, repair, compact, prune or print the run records.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from lorchestra.cli.options import (
     store_option,
 )
 from lorchestra.cli.printing import say, show, show_json, write
+from lorchestra.errors import ConfigError
+from lorchestra.masking import Mask, secrets_in
 from lorchestra.report.text import (
     counted,
     duration,
@@ -28,6 +31,7 @@ from lorchestra.report.text import (
     status_counts,
     table,
 )
+from lorchestra.secretvalues import read_secrets
 from lorchestra.wording import did_you_mean, near
 
 if TYPE_CHECKING:
@@ -105,7 +109,10 @@ def show_(run: str, store: Path | None, as_json: bool) -> None:
 )
 @store_option
 def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
-    """Print what JOB of RUN printed, byte by byte."""
+    """Print what JOB of RUN printed, byte by byte.
+
+    The values of secrets are masked, as far as they are known here.
+    """
     run_store = open_store(store)
     view = run_store.read(run_id_of(run_store, run))
     if job not in view.jobs:
@@ -115,8 +122,24 @@ def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
     if path is None:
         which = "" if attempt is None else f" of attempt {attempt}"
         raise RunReferenceError(f"job {job!r} ({view.jobs[job].status}) has no log{which}")
+    mask = _mask_of(view)
     with open(path, "rb") as file:
-        write(iter(partial(file.read, _CHUNK_BYTES), b""))
+        write(mask.stream(iter(partial(file.read, _CHUNK_BYTES), b"")))
+
+
+def _mask_of(view: RunView) -> Mask:
+    """What takes the secrets of a run out of its logs, as far as their values are known here."""
+    values: dict[str, str] = {}
+    for secret in secrets_in(view.begin.get("secrets")):
+        try:
+            found = read_secrets([secret], Path(), os.environ)
+        except ConfigError as error:
+            say(f"lorchestra: {error}; it is not masked")
+            continue
+        if not found:
+            say(f"lorchestra: {secret.name} is not set here, so it is not masked")
+        values.update(found)
+    return Mask(values.values())
 
 
 def _summary_object(summary: RunSummary) -> dict[str, object]:

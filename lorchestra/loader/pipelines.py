@@ -11,6 +11,7 @@ from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.nodes import Node
 from lorchestra.loader.params import read_params
 from lorchestra.loader.problems import Problems
+from lorchestra.loader.secrets import read_secrets
 from lorchestra.loader.stages import JobLibrary, StageReader
 from lorchestra.loader.uses import check_references
 from lorchestra.model import Job, Pipeline
@@ -19,7 +20,7 @@ from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
     *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
-    *("params", "stages", "jobs"),
+    *("params", "secrets", "stages", "jobs"),
 )
 
 
@@ -49,6 +50,7 @@ def read_pipeline(
     grace_s = fields.read("grace", values.duration_or_none)
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
+    secrets = read_secrets(fields)
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
@@ -64,6 +66,7 @@ def read_pipeline(
         GRACE_S if grace_s is None else grace_s,
         timeout_s,
         params,
+        secrets,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lorchestra.masking import Mask
 from lorchestra.progress.events import Event, JobFinished, JobStarted
 from lorchestra.report.logs import TAIL_LINES, log_tail
 from lorchestra.report.text import counted, printable, short
@@ -15,7 +16,9 @@ _NO_FAILURE = frozenset({"succeeded", "interrupted"})
 class Failures:
     """A handler that keeps the attempts that failed; those stopped with the run are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Mask | None = None) -> None:
+        """Take secrets out of the logs with `mask`."""
+        self._mask = mask
         self._finished: list[JobFinished] = []
 
     def __call__(self, event: Event) -> None:
@@ -32,16 +35,16 @@ class Failures:
             more: Where to read of those beyond the first ten, as a command.
         """
         for event in self._finished[:_SHOWN]:
-            yield from _block(event)
+            yield from _block(event, self._mask)
         hidden = len(self._finished) - _SHOWN
         if hidden > 0:
             yield f"and {counted(hidden, 'more failure')}: {more}"
 
 
-def _block(event: JobFinished) -> Iterator[str]:
+def _block(event: JobFinished, mask: Mask | None) -> Iterator[str]:
     yield ""
     yield f"--- {short(event.job_id)} {event.outcome.status}: {short(event.outcome.error or '')}"
-    for line in (tail := log_tail(event.log_path)):
+    for line in (tail := log_tail(event.log_path, mask=mask)):
         yield f"    | {line}"
     printed = f"the last {TAIL_LINES} lines; the whole log" if len(tail) == TAIL_LINES else "log"
     yield f"    {printed}: {printable(event.log_path)}"

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import unicodedata
 
+from lorchestra.masking import Mask
+
 TAIL_LINES = 20
 _TAIL_BYTES = 1 << 16
 _LINE_CHARACTERS = 500
 
 
-def log_tail(path: str, lines: int = TAIL_LINES) -> list[str]:
+def log_tail(path: str, lines: int = TAIL_LINES, mask: Mask | None = None) -> list[str]:
     """The last lines of a log, at most 64 KiB of it; none when it is empty or gone.
+
+    Args:
+        path: The log.
+        lines: How many.
+        mask: What takes secrets out of them; None: there are none.
 
     Bytes that are no UTF-8 are replaced, and control characters are taken out: a job cannot move
     the cursor or change the colours of the terminal that shows its failure.
@@ -19,10 +26,13 @@ def log_tail(path: str, lines: int = TAIL_LINES) -> list[str]:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
+            begin = max(0, size - _TAIL_BYTES)
+            file.seek(begin)
             content = file.read()
     except OSError:
         return []
+    if mask is not None:
+        content = mask.tail(content) if begin else mask.content(content)
     text = content.decode("utf-8", "replace").rstrip()
     return [_printable(line) for line in text.splitlines()[-lines:]] if text else []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lorchestra.binding import parameters_of, shown_job
 from lorchestra.durations import written
+from lorchestra.masking import Mask
 from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
 from lorchestra.params import param_values
 from lorchestra.plan import Options, left_out, workers_for
@@ -18,7 +19,11 @@ from lorchestra.resuming import Choices
 
 
 def plan_object(
-    pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
+    pipeline: Pipeline,
+    options: Options,
+    choices: Choices | None = None,
+    run_id: str | None = None,
+    mask: Mask | None = None,
 ) -> dict[str, Any]:
     """The plan as one object, for programs: parameters stand where jobs refer to them.
 
@@ -27,19 +32,21 @@ def plan_object(
         options: How.
         choices: What a resume does with each job; None: it is a new run.
         run_id: The run that it resumes.
+        mask: What takes secrets out of it; None: there are none.
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
         SelectionError: A job, stage or tag that was asked for is not there.
     """
     scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
+    mask = mask or Mask()
     return {
         **({} if run_id is None else {"run_id": run_id}),
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
         "sha256": pipeline.sha256(),
-        "params": dict(scope.params),
+        "params": mask.data(scope.params),
         "total": len(pipeline.jobs),
         "stages": [
             {
@@ -48,7 +55,7 @@ def plan_object(
                 "stop_on_failure": options.stops(pipeline, stage),
                 "jobs": [
                     {
-                        **_job_object(job, scope, reasons.get(job.id)),
+                        **_job_object(job, scope, mask, reasons.get(job.id)),
                         **_choice_object(job, choices or {}),
                     }
                     for job in stage.jobs
@@ -65,13 +72,18 @@ def _choice_object(job: Job, choices: Choices) -> dict[str, Any]:
 
 
 def plan_text(
-    pipeline: Pipeline, options: Options, choices: Choices | None = None, run_id: str | None = None
+    pipeline: Pipeline,
+    options: Options,
+    choices: Choices | None = None,
+    run_id: str | None = None,
+    mask: Mask | None = None,
 ) -> str:
     """The plan for people: stages, workers, and each job with what it does.
 
     Args and errors: as for `plan_object`.
     """
     scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
+    mask = mask or Mask()
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     if run_id is not None:
@@ -82,7 +94,7 @@ def plan_text(
         name, jobs = short(stage.name), counted(len(stage.jobs), "job")
         lines.append(f"\nstage {name}: {jobs}, {workers}{rule}")
         rows = [
-            (short(job.id), _job_line(job, scope, reasons.get(job.id), choices or {}))
+            (short(job.id), _job_line(job, scope, mask, reasons.get(job.id), choices or {}))
             for job in stage.jobs
         ]
         width = min(40, max(len(job_id) for job_id, _ in rows))
@@ -90,19 +102,19 @@ def plan_text(
     return "\n".join(lines)
 
 
-def _job_object(job: Job, scope: Scope, reason: str | None) -> dict[str, Any]:
-    shown = shown_job(job, scope)
+def _job_object(job: Job, scope: Scope, mask: Mask, reason: str | None) -> dict[str, Any]:
+    shown = shown_job(job, scope, mask)
     words = {"tags": list(job.tags)} if job.tags else {}
     rule = {"allow_failure": True} if job.allow_failure else {}
     skipped = {"skipped": reason} if reason else {}
     return {"job_id": job.id, **shown.definition(), **job.rules(), **words, **rule, **skipped}
 
 
-def _job_line(job: Job, scope: Scope, reason: str | None, choices: Choices) -> str:
+def _job_line(job: Job, scope: Scope, mask: Mask, reason: str | None, choices: Choices) -> str:
     """What a job does, how long it may take, how often it is tried, what a resume does with it."""
     if reason:
         return short(f"skipped, {reason}")
-    action, choice = short(action_text(shown_job(job, scope).action)), choices.get(job.id)
+    action, choice = short(action_text(shown_job(job, scope, mask).action)), choices.get(job.id)
     rules = [f"timeout {written(job.timeout_s)}"] if job.timeout_s is not None else []
     if job.retries is not None:
         rules.append(f"retried {job.retries.max} {'time' if job.retries.max == 1 else 'times'}")

@@ -76,16 +76,17 @@ class Report:
         """The report as plain values, for programs."""
         return {"ok": self.ok, **asdict(self)}
 
-    def add_up(self, other: Report) -> None:
-        """Add what was found in other files."""
-        self.runs += other.runs
-        self.segments += other.segments
-        self.records += other.records
-        self.bytes += other.bytes
-        self.errors += other.errors
-        self.notes += other.notes
-
     def add(self, code: str, path: str, line: int, offset: int, detail: str) -> None:
         """Add a finding where its code belongs."""
         findings = self.errors if code in ERROR_CODES else self.notes
         findings.append(Finding(code, path, line, offset, detail))
+
+
+def add_up(report: Report, other: Report) -> None:
+    """Add to a report what was found in other files."""
+    report.runs += other.runs
+    report.segments += other.segments
+    report.records += other.records
+    report.bytes += other.bytes
+    report.errors += other.errors
+    report.notes += other.notes

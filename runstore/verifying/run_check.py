@@ -20,7 +20,7 @@ from runstore.reading.inventory import (
 )
 from runstore.reading.salvage import stray_lines
 from runstore.reading.sealed import Flaw
-from runstore.verifying.findings import Report
+from runstore.verifying.findings import Report, add_up
 from runstore.verifying.workers import each
 
 _MISFITS = {
@@ -217,7 +217,7 @@ class RunCheck(Check):
             may_be_unannounced=inventory.may_be_unannounced,
         )
         for found in each(check, attempts, workers=self._workers):
-            self.report.add_up(found)
+            add_up(self.report, found)
 
     def _check_missing(self, inventory: Inventory) -> None:
         """Name the attempts that the run's file tells of and that have no file."""

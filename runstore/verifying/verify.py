@@ -14,7 +14,7 @@ from runstore import files, layout
 from runstore.errors import RunNotFoundError
 from runstore.reading.inventory import folder_of_run
 from runstore.storefile import store_file_problem
-from runstore.verifying.findings import Report
+from runstore.verifying.findings import Report, add_up
 from runstore.verifying.run_check import RunCheck
 from runstore.verifying.workers import each
 
@@ -67,7 +67,7 @@ def verify(
     for run_id in run_ids:
         if on_run is not None:
             on_run(run_id)
-        report.add_up(next(found))
+        add_up(report, next(found))
     return report
 
 

@@ -25,8 +25,11 @@ PACKAGES: tuple[ModuleType, ...] = (runstore, lorchestra)
 # What other modules of the same package call: no concern of a user.
 INTERNAL = {
     *("Run.note_done", "Run.jobs_folder", "Report.add", "CurrentJob.close", "Options.stops"),
-    *(f"{name}.definition" for name in ("Shell", "Command", "Call", "Job", "Parameter", "Stage")),
-    *("Job.sha256", "Pipeline.sha256"),
+    *(
+        f"{name}.definition"
+        for name in ("Shell", "Command", "Call", "Job", "Parameter", "Retries", "Secret", "Stage")
+    ),
+    *("Job.rules", "Job.sha256", "Pipeline.sha256"),
 }
 
 

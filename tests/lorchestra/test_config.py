@@ -10,6 +10,7 @@ import pytest
 
 from lorchestra.config import Config, find_root, load_config
 from lorchestra.errors import ConfigError
+from lorchestra.masking import Secret
 
 
 @pytest.fixture
@@ -177,3 +178,33 @@ def test_the_parser_is_imported_only_for_a_file(
     (root / "lorchestra.toml").touch()
     with pytest.raises(ImportError):
         load_config(find_root(root))
+
+
+def test_options_may_be_configured(root: Path) -> None:
+    (root / "lorchestra.toml").write_text(
+        'max_workers = 4\ndurability = "os"\nguard = "skip"\nprogress = "none"\n'
+        'secrets = ["TOKEN", {KEY = {file = "~/key"}}]'
+    )
+    config = load_config(root)
+    assert (config.max_workers, config.durability) == (4, "os")
+    assert (config.guard, config.progress) == ("skip", "none")
+    assert config.secrets == (Secret("TOKEN"), Secret("KEY", "~/key"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [
+        ("max_workers = 0", "max_workers must be a whole number of at least 1, not 0"),
+        ("max_workers = true", "max_workers must be a whole number of at least 1, not True"),
+        ('max_workers = "4"', "max_workers must be a whole number of at least 1, not '4'"),
+        ("max_worker = 4", "unknown key 'max_worker' (did you mean max_workers?)"),
+        ('durability = "dsk"', "must be one of disk, os, not 'dsk' (did you mean disk?)"),
+        ("guard = true", "guard must be one of fail, wait, skip, none, not True"),
+        ('progress = ["plain"]', "progress must be one of auto, plain, none, not ['plain']"),
+        ('secrets = "TOKEN"', "secrets must be a list of names"),
+        ("secrets = [{A = 1}]", "secrets must be a list of names"),
+    ],
+)
+def test_mistaken_options(root: Path, setting: str, wrong: str) -> None:
+    (root / "lorchestra.toml").write_text(setting)
+    assert wrong in mistake(root)

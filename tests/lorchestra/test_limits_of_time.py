@@ -183,8 +183,8 @@ class TestRetries:
 class TestHalt:
     def test_now_ends_the_jobs_at_work(self, run: Runner) -> None:
         ran = run(
-            shell("a", "sleep 0.2; exit 1"),
-            shell("b", LONG),
+            shell("a", "while [ ! -e begun ]; do sleep 0.01; done; exit 1"),
+            shell("b", f"touch begun; {LONG}"),
             shell("c", "true"),
             shell("d", "true"),
             workers=2,
@@ -202,7 +202,8 @@ class TestHalt:
         assert error == "stopped because job 'a' did not succeed (signal 15 (SIGTERM))"
 
     def test_soon_lets_them_finish(self, run: Runner) -> None:
-        jobs = [shell("a", "exit 1"), shell("b", "sleep 0.3"), shell("c", "true")]
+        begun = "while [ ! -e begun ]; do sleep 0.01; done; exit 1"
+        jobs = [shell("a", begun), shell("b", "touch begun; sleep 0.3"), shell("c", "true")]
         ran = run(*jobs, workers=2, stop_on_failure=True)
         assert ran.statuses() == {"a": "failed", "b": "succeeded", "c": "cancelled"}
 

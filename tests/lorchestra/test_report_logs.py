@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lorchestra.report import log_tail
 
 
-def tail(tmp_path: Path, content: bytes, **options: int) -> list[str]:
+def tail(tmp_path: Path, content: bytes, **options: Any) -> list[str]:
     path = tmp_path / "a.log"
     path.write_bytes(content)
     return log_tail(str(path), **options)

@@ -423,3 +423,38 @@ def test_a_job_that_is_not_selected_and_had_failed_leaves_the_run_failed(project
     done = project("pipeline", "p", "--resume", "--json")
     assert (done.code, statuses(done.json)) == (0, {"a": "succeeded", "b": "succeeded"})
     assert [job["attempts"] for job in done.json["jobs"]] == [2, 2]
+
+
+def test_a_job_may_be_selected_alone_when_what_it_refers_to_is_kept(project: Project) -> None:
+    project.write("p.yaml", PARAMETRISED)
+    assert project("pipeline", "p").code == 1
+    project.write("ok")
+    assert project("pipeline", "p", "--only", "use").code == 2
+    done = project("pipeline", "p", "--resume", "--only", "use", "--dry-run")
+    assert done.code == 0, done.err
+    done = project("pipeline", "p", "--resume", "--only", "use")
+    assert done.code == 0, done.err
+    assert ran_in(project)["use-7"] == 2
+
+
+def test_a_parameter_that_held_a_secret_is_asked_for_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hidden-value")
+    project.write(
+        "p.yaml",
+        "secrets: [TOKEN]\nparams: {token: none}\nstages:\n"
+        "  - name: s\n"
+        "    jobs: [{id: a, run: 'test ${params.token} = hidden-value && test -e ok'}]\n",
+    )
+    assert project("pipeline", "p", "--param", "token=hidden-value").code == 1
+    project.write("ok")
+    done = project("pipeline", "p", "--resume")
+    assert (done.code, "the parameter 'token' held a secret: give it again" in done.err) == (
+        2,
+        True,
+    )
+    assert project("pipeline", "p", "--resume", "--param", "token=hidden-value").code == 0
+    assert b"hidden-value" not in b"".join(
+        path.read_bytes() for path in project.root.rglob("*.jsonl")
+    )

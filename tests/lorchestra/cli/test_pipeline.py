@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -474,3 +475,100 @@ def test_tags_and_allow_failure_in_a_file(project: Project) -> None:
     assert "  tags: x\n  allow_failure: true\n" in project("jobs", "show", "a").out
     project.pipeline({"a": {"run": "exit 1", "tags": "x", "allow_failure": "maybe"}})
     assert project.run().code == 2
+
+
+# Secrets
+
+
+def test_secrets_are_masked_wherever_a_run_is_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2")
+    monkeypatch.setenv("OTHER", "letmein")
+    project.write("key", "swordfish\n")
+    project.write("lorchestra.toml", 'secrets = ["OTHER"]')
+    project.pipeline(
+        {"a": {"run": "echo $TOKEN $KEY $OTHER ${payload.x}; exit 1", "env": {"A": "hunter2"}}},
+        secrets=["TOKEN", {"KEY": {"file": "key"}}],
+    )
+    shown = [
+        project.run("--param", "x=hunter2", "--dry-run"),
+        project.run("--param", "x=hunter2", "--dry-run", "--json"),
+        project.run("--param", "x=hunter2", "--json"),
+        project("runs", "logs", "last", "a"),
+        project("runs", "show"),
+    ]
+    assert [done.code for done in shown] == [0, 0, 1, 0, 0]
+    for done in shown:
+        for secret in ("hunter2", "swordfish", "letmein"):
+            assert secret not in done.out + done.err
+    assert shown[3].out == "*** *** *** ***\n"
+    assert "| *** *** *** ***" in shown[2].err
+    monkeypatch.delenv("TOKEN")
+    (project.root / "key").unlink()
+    done = project("runs", "logs", "last", "a")
+    assert done.out == "hunter2 swordfish *** hunter2\n"
+    assert len(done.errors) == 2
+    assert all(line.endswith("not masked") for line in done.errors)
+
+
+def test_a_secret_that_cannot_be_read_is_told_before_anything_runs(project: Project) -> None:
+    project.pipeline({"a": "true"}, secrets=[{"KEY": {"file": "nowhere"}}])
+    done = project.run()
+    assert done.code == 2
+    assert done.errors == [
+        "lorchestra: nowhere: the secret cannot be read: No such file or directory"
+    ]
+    assert project.store.run_ids() == []
+
+
+@pytest.mark.parametrize(
+    ("secrets", "mistake"),
+    [
+        ("TOKEN", "secrets must be a list"),
+        (["A=B"], "must be the name of an environment variable"),
+        ([{"A": {"fiel": "x"}}], "unknown key 'fiel' (did you mean file?)"),
+        ([{"A": "x"}], "must be a mapping"),
+        ([{"A": {}, "B": {}}], "a secret must be NAME or NAME: {file: path}"),
+        ([""], "a secret must not be empty"),
+    ],
+)
+def test_mistaken_secrets(project: Project, secrets: Any, mistake: str) -> None:
+    project.pipeline({"a": "true"}, secrets=secrets)
+    done = project.run()
+    assert done.code == 2
+    assert mistake in done.err
+
+
+# The configuration
+
+
+def test_the_option_wins_over_the_environment_over_the_configuration_over_the_file(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.pipeline(dict.fromkeys("abcdefgh", "true"))
+    path.write_text(path.read_text().replace('"name"', '"max_workers": 8, "name"'))
+
+    def workers(*arguments: str) -> int:
+        stage = project.run("--dry-run", "--json", *arguments).json["stages"][0]
+        return int(stage["workers"])
+
+    assert workers() == 8
+    project.write("lorchestra.toml", "max_workers = 4")
+    assert workers() == 4
+    monkeypatch.setenv("LORCHESTRA_MAX_WORKERS", "3")
+    assert workers() == 3
+    assert workers("--max-workers", "2") == 2
+
+
+def test_how_a_run_is_recorded_and_shown_can_be_configured(project: Project) -> None:
+    project.pipeline({"a": f"{sys.executable} -m lorchestra pipeline p --guard fail; test $? = 75"})
+    assert "started" in project("pipeline", "p", "--guard", "fail").err
+    project.write("lorchestra.toml", 'progress = "none"\nguard = "fail"\ndurability = "os"')
+    done = project("pipeline", "p")
+    assert (done.code, done.err) == (0, "")
+    assert "started" in project("pipeline", "p", "--progress", "plain").err
+    project.pipeline({"a": f"{sys.executable} -m lorchestra pipeline q"})
+    project.pipeline({"a": "true"}, name="q.yaml", pipeline_id="p")
+    assert project("pipeline", "p").code == 1
+    assert project("pipeline", "p", "--guard", "none").code == 0

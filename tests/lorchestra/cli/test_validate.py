@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.lorchestra.cli.commands import Project
@@ -78,3 +80,12 @@ def test_a_name_cannot_move_the_cursor(mixed: Project) -> None:
     done = mixed("validate", "./\x1b[2J.yaml", "./\x1b[3J.yaml")
     assert done.out == r"./\x1b[2J.yaml: ok: \u202eid, 1 job in 1 stage" + "\n"
     assert b"\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "key"), [((), "stages"), (("--job",), "job_id")])
+def test_the_schema_is_printed_as_json(
+    project: Project, arguments: tuple[str, ...], key: str
+) -> None:
+    done = project("schema", *arguments)
+    assert (done.code, done.err) == (0, "")
+    assert key in json.loads(done.out)["properties"]

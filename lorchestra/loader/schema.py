@@ -1,0 +1,256 @@
+"""The JSON Schema of pipeline files and job files, for editors.
+
+It says what the loader takes key by key, and leaves to the loader what concerns several places of
+a file: ids that are used twice, jobs that are not defined, references.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lorchestra.durations import MOST_S
+from lorchestra.loader.jobs import LONGEST_ID_BYTES
+from lorchestra.loader.retries import MOST_RETRIES
+from lorchestra.loader.values import LONGEST_LABEL, MOST_WORKERS
+from lorchestra.params import KINDS
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_FLAG = {"type": "boolean"}
+_TEXT = {"type": "string"}
+_WRITTEN = {"type": ["string", "number", "boolean"]}
+_FILLED = {**_WRITTEN, "pattern": r"\S"}
+_LABEL = {
+    "type": "string",
+    "maxLength": LONGEST_LABEL,
+    "pattern": r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f]*$",
+}
+_ID = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES}
+_WORKERS = {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}
+_IDENTIFIER = r"^[^\W\d]\w*$"
+_VARIABLE = r"^[^=\u0000]+$"
+
+
+def pipeline_schema() -> Schema:
+    """The schema of a pipeline file."""
+    return {"$schema": DIALECT, "title": "lorchestra pipeline", **_pipeline(), "$defs": _parts()}
+
+
+def job_file_schema() -> Schema:
+    """The schema of a job file."""
+    job = _job({"job_id": _said(_ID, "Must be the name of the file, without .yaml.")})
+    parts = {"retries": _retries()}
+    return {"$schema": DIALECT, "title": "lorchestra job", **job, "$defs": parts}
+
+
+def _parts() -> Schema:
+    return {
+        "stage": _stage(),
+        "job": _job({}),
+        "inline_job": {**_job({"id": _said(_ID, "Once in the pipeline.")}), **_needs("id")},
+        "parameter": _parameter(),
+        "retries": _retries(),
+    }
+
+
+def _pipeline() -> Schema:
+    properties = {
+        "pipeline_id": _said(_LABEL, "How its runs are listed; by default the file's name."),
+        "description": _said(_TEXT, "For people; no effect."),
+        "stop_on_failure": _said(_FLAG, "After a failure, start no further job."),
+        "halt": {
+            "description": "What a failure that stops the run means for the jobs at work.",
+            "enum": ["soon", "now"],
+        },
+        "grace": _said(_duration(0), "Until a job that was asked to end is killed."),
+        "timeout": _said(_duration(), "How long the whole run may take."),
+        "params": {
+            "description": "What may be given when it is run: a default, or a mapping.",
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$"},
+            "additionalProperties": {
+                "if": {"type": "object"},
+                "then": {"$ref": "#/$defs/parameter"},
+            },
+        },
+        "secrets": {
+            "description": "Variables whose values are not to be shown.",
+            "type": "array",
+            "items": _secret(),
+        },
+        "stages": {
+            "description": "They run one after another.",
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": "#/$defs/stage"},
+        },
+        "jobs": {
+            "description": "Definitions that stages name.",
+            "type": "object",
+            "propertyNames": {"minLength": 1, "maxLength": LONGEST_ID_BYTES},
+            "additionalProperties": {"$ref": "#/$defs/job"},
+        },
+    }
+    return {**_mapping(properties), **_needs("stages")}
+
+
+def _stage() -> Schema:
+    properties = {
+        "name": _said(_LABEL, "Once in the pipeline."),
+        "description": _said(_TEXT, "For people; no effect."),
+        "jobs": {
+            "description": "Ids of jobs, and jobs. They may run at the same time.",
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": ["string", "object"],
+                "if": {"type": "string"},
+                "then": _ID,
+                "else": {"$ref": "#/$defs/inline_job"},
+            },
+        },
+        "max_workers": _said(_WORKERS, "How many run at once by default, and at most."),
+        "stop_on_failure": _said(_FLAG, "This stage's own rule."),
+    }
+    return {**_mapping(properties), **_needs("name", "jobs")}
+
+
+def _job(own: Schema) -> Schema:
+    properties = {
+        **own,
+        "run": _said(_FILLED, "A line for the shell."),
+        "command": {
+            "description": "A program and its arguments, without a shell.",
+            "type": "array",
+            "minItems": 1,
+            "prefixItems": [_FILLED],
+            "items": _WRITTEN,
+        },
+        "call": {
+            "description": "A Python function, package.module:function.",
+            "type": "string",
+            "pattern": r"^[^\s:]+:[^\s:]+$",
+        },
+        "with": {
+            "description": "The arguments of the function.",
+            "type": "object",
+            "propertyNames": {"pattern": _IDENTIFIER},
+        },
+        "env": {
+            "description": "Variables for this job.",
+            "type": "object",
+            "propertyNames": {"pattern": _VARIABLE},
+            "additionalProperties": _WRITTEN,
+        },
+        "cwd": _said(_FILLED, "The folder it runs in, relative to the project folder."),
+        "timeout": _said(_duration(), "How long one attempt may take."),
+        "total_timeout": _said(_duration(), "How long all attempts may take together."),
+        "retries": {
+            "description": "How often it is tried again, and when.",
+            "if": {"type": "object"},
+            "then": {"$ref": "#/$defs/retries"},
+            "else": _whole(0, MOST_RETRIES),
+        },
+        "isolation": {
+            "description": "`process`: a call runs in a Python of its own.",
+            "enum": ["thread", "process"],
+        },
+        "tags": {
+            "description": "Words by which jobs can be selected.",
+            "type": "array",
+            "items": _LABEL,
+        },
+        "allow_failure": _said(_FLAG, "Its failure neither fails the run nor stops it."),
+        "description": _said(_TEXT, "For people; no effect."),
+    }
+    one_action = [_needs(name) for name in ("run", "command", "call")]
+    depends = {"with": ["call"], "isolation": ["call"]}
+    return {**_mapping(properties), "oneOf": one_action, "dependentRequired": depends}
+
+
+def _retries() -> Schema:
+    properties = {
+        "max": _said(_whole(0, MOST_RETRIES), "How many further attempts there are."),
+        "backoff": _said(_duration(0), "The wait before the second attempt."),
+        "factor": {
+            "description": "What each further wait is longer by.",
+            "type": "number",
+            "minimum": 1,
+            "maximum": 1000,
+        },
+        "max_backoff": _said(_duration(0), "The longest wait."),
+        "jitter": _said(_FLAG, "Shorten each wait by up to a half, at random."),
+        "on_exit_codes": {
+            "description": "Only after these exit codes.",
+            "type": "array",
+            "minItems": 1,
+            "items": _whole(1, 255),
+        },
+    }
+    return {**_mapping(properties), **_needs("max")}
+
+
+def _parameter() -> Schema:
+    properties = {
+        "type": {"description": "What it must be.", "enum": list(KINDS)},
+        "default": {
+            "description": "What it is when it is not given.",
+            "type": ["string", "number", "boolean", "array", "null"],
+        },
+        "required": _said(_FLAG, "It must be given, and has no default."),
+        "choices": {
+            "description": "What it may be.",
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": ["string", "number", "boolean", "array"]},
+        },
+        "description": _said(_TEXT, "For people; no effect."),
+    }
+    required = {"required": {"const": True}}
+    no_default = {"properties": {"default": False}}
+    when_required = {"if": {"properties": required, "required": ["required"]}, "then": no_default}
+    return {**_mapping(properties), **when_required}
+
+
+def _secret() -> Schema:
+    file = {**_mapping({"file": _said(_FILLED, "The file that holds it.")}), **_needs("file")}
+    return {
+        "type": ["string", "number", "boolean", "object"],
+        "if": {"type": "object"},
+        "then": {
+            "minProperties": 1,
+            "maxProperties": 1,
+            "propertyNames": {"pattern": _VARIABLE},
+            "additionalProperties": file,
+        },
+        "else": {"pattern": r"^(?=[\s\S]*\S)[^=\u0000]+$"},
+    }
+
+
+def _duration(least: int | None = None) -> Schema:
+    """A duration of more than nothing, or of at least so many seconds."""
+    limits = {"exclusiveMinimum": 0} if least is None else {"minimum": least}
+    return {
+        "type": ["string", "number"],
+        "pattern": r"^([0-9]{1,10}(\.[0-9]{1,9})?(ms|[dhms]))+$",
+        "maximum": MOST_S,
+        **limits,
+    }
+
+
+def _whole(least: int, most: int) -> Schema:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _mapping(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _needs(*names: str) -> Schema:
+    return {"required": list(names)}
+
+
+def _said(schema: Schema, description: str) -> Schema:
+    return {"description": description, **schema}

@@ -1,0 +1,190 @@
+"""The published schema says what the loader does."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from lorchestra.errors import PipelineSyntaxError
+from lorchestra.loader import load_job_files, load_pipeline
+from lorchestra.loader.jobs import JOB_KEYS
+from lorchestra.loader.params import PARAM_KEYS
+from lorchestra.loader.pipelines import PIPELINE_KEYS
+from lorchestra.loader.schema import job_file_schema, pipeline_schema
+from lorchestra.loader.secrets import SECRET_KEYS
+from lorchestra.loader.stages import STAGE_KEYS
+from tests.docs.markdown import Page
+from tests.docs.program import ROOT
+from tests.lorchestra.cli.commands import yaml_of
+
+SCHEMA = pipeline_schema()
+PARTS = SCHEMA["$defs"]
+
+
+def loads(value: Any, folder: Path) -> bool:
+    (folder / "p.yaml").write_text(yaml_of(value), encoding="utf-8")
+    try:
+        load_pipeline(folder / "p.yaml", folder)
+    except PipelineSyntaxError:
+        return False
+    return True
+
+
+def fits(value: Any, schema: dict[str, Any] = SCHEMA) -> bool:
+    return bool(Draft202012Validator(schema).is_valid(value))
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, job_file_schema()])
+def test_it_is_a_schema(schema: dict[str, Any]) -> None:
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        (SCHEMA, {*PIPELINE_KEYS}),
+        (PARTS["stage"], {*STAGE_KEYS}),
+        (PARTS["job"], {*JOB_KEYS}),
+        (PARTS["inline_job"], {"id", *JOB_KEYS}),
+        (job_file_schema(), {"job_id", *JOB_KEYS}),
+        (PARTS["parameter"], {*PARAM_KEYS}),
+        (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
+    ],
+)
+def test_it_has_every_key_of_the_loader_and_no_other(part: dict[str, Any], keys: set[str]) -> None:
+    assert part["properties"].keys() == keys
+    assert part["additionalProperties"] is False
+    assert all(each.get("description") for each in part["properties"].values())
+
+
+WHOLE: dict[str, Any] = {
+    "pipeline_id": "p",
+    "description": "",
+    "stop_on_failure": True,
+    "params": {
+        "a": None,
+        "b": 1,
+        "c": [1],
+        "d": {"type": "int", "default": 1, "choices": [1, 2], "description": ""},
+        "e": {"required": True},
+    },
+    "secrets": ["A", {"B": {"file": "b"}}],
+    "stages": [
+        {
+            "name": "s",
+            "description": "",
+            "max_workers": 2,
+            "stop_on_failure": False,
+            "jobs": [
+                "named",
+                {"id": "a", "run": "true", "env": {"A": 1}, "cwd": "x", "tags": ["t"]},
+                {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
+                {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
+            ],
+        }
+    ],
+    "jobs": {"named": {"run": "true"}},
+}
+JOB = ("stages", 0, "jobs", 1)
+PARAM = ("params", "d")
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    1,
+    -1,
+    1.5,
+    "",
+    " ",
+    "x",
+    "a\nb",
+    "a=b",
+    [],
+    ["x"],
+    [None],
+    {},
+    {"x": "y"},
+)
+PLACES: list[tuple[str | int, ...]] = [
+    *((key,) for key in WHOLE),
+    *(("stages", 0, key) for key in WHOLE["stages"][0]),
+    *((*JOB, key) for key in ("id", "run", "env", "cwd", "tags", "allow_failure", "command")),
+    *((*JOB, "env", "A"), (*JOB, "tags", 0), ("stages", 0, "jobs", 0), ("jobs", "named")),
+    *(("stages", 0, "jobs", 2, "command"), ("stages", 0, "jobs", 2, "command", 0)),
+    *(("stages", 0, "jobs", 2, "command", 1), ("stages", 0, "jobs", 3, "with")),
+    *(("stages", 0, "jobs", 3, "with", "x"), ("stages", 0, "jobs", 3, "call")),
+    *(("params", "a"), (*PARAM, "required"), (*PARAM, "description"), (*PARAM, "other")),
+    *(("secrets", 0), ("secrets", 1), ("secrets", 1, "B"), ("secrets", 1, "B", "file")),
+    *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
+]
+
+
+def changed(place: tuple[str | int, ...], value: Any) -> Any:
+    whole = copy.deepcopy(WHOLE)
+    target: Any = whole
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    return whole
+
+
+def test_a_whole_pipeline_fits(tmp_path: Path) -> None:
+    assert loads(WHOLE, tmp_path)
+    assert fits(WHOLE)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_what_fits_at_a_place_is_what_loads_there(
+    place: tuple[str | int, ...], tmp_path: Path
+) -> None:
+    for value in VALUES:
+        whole = changed(place, value)
+        if is_told_apart_by_the_loader_alone(place, value):
+            continue
+        assert fits(whole) == loads(whole, tmp_path), (place, value)
+
+
+def is_told_apart_by_the_loader_alone(place: tuple[str | int, ...], value: Any) -> bool:
+    """Ids that are not defined, and a default that is required at once, concern two places."""
+    is_name = isinstance(value, str) and place == ("stages", 0, "jobs", 0)
+    names = value == ["x"] and place == ("stages", 0, "jobs")
+    unnamed = place in {("jobs",), ("jobs", "named")} and fits({**WHOLE, "jobs": {}})
+    return is_name or names or unnamed
+
+
+@pytest.mark.parametrize("key", ["name", "jobs", "id", "run", "stages"])
+def test_what_is_needed_is_needed(key: str, tmp_path: Path) -> None:
+    whole = copy.deepcopy(WHOLE)
+    for mapping in (whole, whole["stages"][0], whole["stages"][0]["jobs"][1]):
+        mapping.pop(key, None)
+    assert not fits(whole) or key == "jobs"
+    assert not loads(whole, tmp_path)
+
+
+def test_a_job_file_fits(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    for job in ({"run": "x", "job_id": "a"}, {"run": "x", "id": "a"}, {"job_id": "a"}):
+        (tmp_path / "jobs" / "a.yaml").write_text(yaml_of(job))
+        try:
+            load_job_files(tmp_path)
+            is_loaded = True
+        except PipelineSyntaxError:
+            is_loaded = False
+        assert fits(job, job_file_schema()) == is_loaded
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_pipelines_of_the_documentation_fit(page: Path) -> None:
+    import yaml
+
+    for block in Page(page).blocks:
+        name = block.words.get("title", "")
+        if not name.endswith(".yaml") or name.startswith("jobs/"):
+            continue
+        if Path(name).stem in {"mistakes", "broken", "wrong"}:
+            continue
+        assert fits(yaml.safe_load(block.text)), f"{page.name}:{block.line}"
