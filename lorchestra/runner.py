@@ -13,15 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
-import lorchestra
 from lorchestra.attempt import Surroundings
 from lorchestra.binding import (
     Values,
     check_references,
-    digests,
-    parameters_of,
 )
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
@@ -30,8 +26,8 @@ from lorchestra.durations import written
 from lorchestra.jobobject import ending_with_us
 from lorchestra.masking import Mask
 from lorchestra.model import Call, Job, Pipeline, Stage
-from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
-from lorchestra.params import param_values, resumed_params
+from lorchestra.opening import Opening
+from lorchestra.orphans import OrphanRule
 from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
@@ -40,18 +36,17 @@ from lorchestra.progress import (
     JobFinished,
     JobGivenUp,
     JobNotRun,
-    OrphanFound,
     RunFinished,
     RunStarted,
     StageFinished,
     StageStarted,
 )
-from lorchestra.resuming import Choices, choices_for, planned
+from lorchestra.resuming import Choices
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import Run, RunIsAliveError, RunStore
+from runstore import RunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,8 @@ def run_pipeline(
         stack.enter_context(ending_with_us())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
         # raising.
-        opening = _Opening(pipeline, store, options, _Handlers(handlers), mask, env, unselected)
+        told = _Handlers(handlers)
+        opening = Opening(pipeline, store, options, told, mask, env, unselected)
         run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
         stack.enter_context(run)
         stack.callback(stop.close)
@@ -145,8 +141,7 @@ def run_pipeline(
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
         around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
-        handled = opening.handlers
-        return _PipelineRun(around, options, handled, kept.choices, unselected).run(store.path)
+        return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:
@@ -163,82 +158,6 @@ class _WholeRun:
     def __init__(self, stop: Stop) -> None:
         self.ask_to_end = stop.end
         self.kill = stop.force
-
-
-class _Kept(NamedTuple):
-    """What a run begins with: its parameters, and what a resume keeps."""
-
-    params: Mapping[str, Any]
-    choices: Choices
-    outputs: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """Open a run: a new one, or one that is resumed."""
-
-    pipeline: Pipeline
-    store: RunStore
-    options: Options
-    handlers: _Handlers
-    mask: Mask
-    env: Mapping[str, str]
-    unselected: Mapping[str, str]
-
-    def create(self) -> tuple[Run, _Kept]:
-        params = param_values(parameters_of(self.pipeline), self.options.params)
-        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
-        fields = self._fields(params)
-        return self.store.create_run(self.pipeline.id, jobs, **fields), _Kept(params, {}, {})
-
-    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, _Kept]:
-        view = self.store.read(run_id)
-        if view.status == "running":
-            raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
-
-        def tell(orphan: Orphan) -> None:
-            self.handlers(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
-
-        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
-        params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
-        sha256 = digests(self.pipeline, params)
-        choices = choices_for(self.pipeline, view, sha256)
-        # What is kept has left its output, whether it is selected or not.
-        without_output = {
-            job_id: reason
-            for job_id, reason in self.unselected.items()
-            if not choices[job_id].is_kept
-        }
-        check_references(self.pipeline, self.env, without_output)
-        outputs = {
-            job_id: output
-            for job_id, choice in choices.items()
-            if choice.is_kept and (output := view.jobs[job_id].output) is not None
-        }
-        # `seen`: who resumed it meanwhile may have started, and left, other jobs.
-        run = self.store.resume_run(
-            run_id,
-            planned(self.pipeline, choices, sha256),
-            pipeline=self.pipeline.id,
-            seen=view,
-            **self._fields(params),
-        )
-        return run, _Kept(params, choices, outputs)
-
-    def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        root = self.pipeline.root
-        # So that what the run leaves can be shown without them, from whichever folder.
-        secrets = [
-            secret if secret.file is None else replace(secret, file=str(root / secret.file))
-            for secret in self.pipeline.secrets
-        ]
-        return {
-            "sha256": self.pipeline.sha256(),
-            "params": self.mask.data(params),
-            "secrets": [secret.definition() for secret in secrets],
-            "max_workers": self.options.max_workers,
-            "versions": {"lorchestra": lorchestra.__version__},
-        }
 
 
 class _PipelineRun:

@@ -35,7 +35,7 @@ LAYERS = {
         ],
         ["call", "loader", "queue", "report"],
         ["attempt", "child", "progress"],
-        ["stage"],
+        ["opening", "stage"],
         ["runner"],
         ["cli"],
     ],

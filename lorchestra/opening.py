@@ -1,0 +1,112 @@
+"""Open a run: a new one, or one that is resumed, with what that keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import lorchestra
+from lorchestra.binding import check_references, digests, parameters_of
+from lorchestra.masking import Mask
+from lorchestra.model import Pipeline
+from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
+from lorchestra.params import param_values, resumed_params
+from lorchestra.plan import Options
+from lorchestra.progress import OrphanFound
+from lorchestra.resuming import Choices, choices_for, planned
+from runstore import Run, RunIsAliveError, RunStore
+
+
+class Kept(NamedTuple):
+    """What a run begins with: its parameters, and what a resume keeps."""
+
+    params: Mapping[str, Any]
+    choices: Choices
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens a run.
+
+    Attributes:
+        pipeline: What runs.
+        store: Where it is recorded.
+        options: How it runs.
+        tell: Told of each job of a killed run that is still at work.
+        mask: What takes secrets out of what is recorded.
+        env: The environment that jobs start from.
+        unselected: The jobs that are not selected, with the reason.
+    """
+
+    pipeline: Pipeline
+    store: RunStore
+    options: Options
+    tell: Callable[[OrphanFound], object]
+    mask: Mask
+    env: Mapping[str, str]
+    unselected: Mapping[str, str]
+
+    def create(self) -> tuple[Run, Kept]:
+        """Open a new run."""
+        params = param_values(parameters_of(self.pipeline), self.options.params)
+        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
+        fields = self._fields(params)
+        return self.store.create_run(self.pipeline.id, jobs, **fields), Kept(params, {}, {})
+
+    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Kept]:
+        """Go on with a run, once none of its jobs is at work any more.
+
+        Raises:
+            RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
+            OrphansError: Jobs of it are still at work.
+            ParameterError: A parameter must be given again.
+        """
+        view = self.store.read(run_id)
+        if view.status == "running":
+            raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
+
+        def tell(orphan: Orphan) -> None:
+            self.tell(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
+
+        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
+        params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
+        sha256 = digests(self.pipeline, params)
+        choices = choices_for(self.pipeline, view, sha256)
+        # What is kept has left its output, whether it is selected or not.
+        without_output = {
+            job_id: reason
+            for job_id, reason in self.unselected.items()
+            if not choices[job_id].is_kept
+        }
+        check_references(self.pipeline, self.env, without_output)
+        outputs = {
+            job_id: output
+            for job_id, choice in choices.items()
+            if choice.is_kept and (output := view.jobs[job_id].output) is not None
+        }
+        # `seen`: who resumed it meanwhile may have started, and left, other jobs.
+        run = self.store.resume_run(
+            run_id,
+            planned(self.pipeline, choices, sha256),
+            pipeline=self.pipeline.id,
+            seen=view,
+            **self._fields(params),
+        )
+        return run, Kept(params, choices, outputs)
+
+    def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        root = self.pipeline.root
+        # So that what the run leaves can be shown without them, from whichever folder.
+        secrets = [
+            secret if secret.file is None else replace(secret, file=str(root / secret.file))
+            for secret in self.pipeline.secrets
+        ]
+        return {
+            "sha256": self.pipeline.sha256(),
+            "params": self.mask.data(params),
+            "secrets": [secret.definition() for secret in secrets],
+            "max_workers": self.options.max_workers,
+            "versions": {"lorchestra": lorchestra.__version__},
+        }
