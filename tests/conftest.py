@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,11 @@ FOREIGN_PREFIXES = ("LORCHESTRA_", "GITHUB_")
 # hand on; `default_int_handler` is one, so that what they start begins with the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Processes that are started by `spawn` have one that looks after what they share. It stays, with
+# its pipe, for as long as this process.
+if sys.platform != "win32":
+    resource_tracker.ensure_running()
 
 # A busy machine is no fault of the code.
 settings.register_profile("lorchestra", deadline=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +29,10 @@ _MISFITS = {
     "wrong-file": "its first record is of another file",
     "bad-version": "it is of a format that this version does not read",
 }
+
+
+# So many damaged lines of one file are named one by one.
+MOST_NAMED = 10_000
 
 
 class Attempt(NamedTuple):
@@ -74,6 +80,8 @@ class Check:
         self.report = report
         self._strict = strict
         self._path = ("", "")
+        self._damaged: Counter[str] = Counter()
+        self._fold: dict[str, int] = {}
 
     def take(self, path: str, line: Line) -> None:
         """Count a line of a file, and add what is wrong with it."""
@@ -85,8 +93,28 @@ class Check:
 
     def find(self, code: str, path: str, detail: str, line: Line | Flaw | None = None) -> None:
         """Add what was found in a line; None: in the first."""
+        path = self.relative(path)
         number, offset = (line.number, line.offset) if line else (1, 0)
-        self.report.add(code, self.relative(path), number, offset, detail)
+        if code == "damaged":
+            self._damaged[path] += 1
+            if self._damaged[path] > MOST_NAMED:
+                self._fold_in(path, number, offset)
+                return
+        self.report.add(code, path, number, offset, detail)
+
+    def _fold_in(self, path: str, number: int, offset: int) -> None:
+        """Count a further damaged line of a file that is full of them, and name it no more.
+
+        A file of line feeds alone has as many lines as bytes: what is found must not fill memory.
+        """
+        errors, more = self.report.errors, self._damaged[path] - MOST_NAMED - 1
+        if path not in self._fold:
+            self._fold[path] = len(errors)
+            self.report.add("damaged", path, number, offset, "is not what a writer wrote")
+            return
+        at = self._fold[path]
+        detail = f"is not what a writer wrote, nor are {more:,} more lines after it"
+        errors[at] = replace(errors[at], detail=detail)
 
     def find_in(self, code: str, part: Part, detail: str) -> None:
         """Add what was found of a whole file, which may be a part of a sealed one."""

@@ -238,3 +238,23 @@ def test_several_processes_name_a_run_that_is_not_there(
     ids = [finished.id] * 9 + ["01a211c5-bb14-738c-aea1-7dc953f81bff"]
     with pytest.raises(RunNotFoundError, match="53f81bff"):
         finished.store.verify(ids, workers=2)
+
+
+@pytest.mark.parametrize("name", [FIRST, RUN_FILE])
+def test_of_a_file_full_of_damage_the_first_lines_are_named_and_the_others_counted(
+    finished: SampleRun, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runstore.verifying.run_check.MOST_NAMED", 3)
+    lines = finished.lines(name)
+    finished.write(name, b"".join(lines) + b"garbage\n" * 20)
+    errors = finished.verify().errors
+    of_file = [error for error in errors if error.path.endswith(name)]
+    first = len(lines) + 1
+    assert [(error.code, error.line) for error in of_file] == [
+        ("damaged", first + number) for number in range(4)
+    ]
+    assert of_file[-1].detail == "is not what a writer wrote, nor are 16 more lines after it"
+    finished.write(name, b"".join(lines) + b"garbage\n" * 4)
+    of_file = [error for error in finished.verify().errors if error.path.endswith(name)]
+    assert [error.line for error in of_file] == [first + number for number in range(4)]
+    assert of_file[-1].detail == "is not what a writer wrote"

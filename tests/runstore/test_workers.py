@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import resource_tracker
 
 import psutil
 import pytest
@@ -17,9 +16,6 @@ from runstore.verifying.workers import each
 from tests.runstore import working
 
 PATIENCE_S = 20
-
-if sys.platform != "win32":  # it stays, with its pipe, for as long as this process
-    resource_tracker.ensure_running()
 
 
 @pytest.fixture
