@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -42,6 +45,18 @@ def nothing_left_behind(grace_s: float = 2.0) -> Iterator[None]:
         time.sleep(0.01)
     if found := left_behind():
         raise AssertionError(f"left behind: {', '.join(found)}")
+
+
+def children() -> list[psutil.Process]:
+    """Processes that this one has started, and theirs; multiprocessing's tracker stays."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if not _is_tracker(child)]
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.ZombieProcess):
+        return "resource_tracker" in " ".join(process.cmdline())
+    return False
 
 
 def open_descriptors() -> dict[int, str]:

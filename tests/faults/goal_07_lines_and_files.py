@@ -45,7 +45,7 @@ def share(part: int, parts: int, scale: Scale) -> Result:
                 verdict, damaged = sample.judge(files, other_run()), sample.damaged(files)
                 made += 1
                 undetected += not damaged <= verdict.places or verdict.changed > 0
-                if kind.is_of_ends and verdict.strange:
+                if verdict.strange and kind.may_be_believed(sample, *place):
                     strange += 1
                 else:
                     undetected += verdict.strange > 0
@@ -249,14 +249,17 @@ class Kind:
         """Whether there are too many places for any but the smallest run."""
         return self.places is byte_ranges
 
-    @property
-    def is_of_ends(self) -> bool:
-        """Whether many whole lines of another file come after a damaged one, which is named.
+    def may_be_believed(self, sample: Sample, name: str, *place: Any) -> bool:
+        """Tell whether lines of another file can be read as this one's; what is before is named.
 
-        What they follow is lost with that line, so nothing tells them from the file's own; and in
-        the run's own file they speak of attempts that are not this run's.
+        They follow a damaged line, or a gap, at the end of a file that nobody vouches for: what
+        they would continue is lost, so nothing tells them from the file's own. In the run's own
+        file they speak of attempts that are not this run's.
         """
-        return self.places is ends_of_strangers
+        if self.places is not places_and_strangers:
+            return self.places is ends_of_strangers
+        at, replaced, _ = place
+        return sample.receipt is None and at + replaced >= len(sample.lines(name))
 
 
 KINDS = (

@@ -7,27 +7,30 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from runstore.verifying import workers
 from runstore.verifying.workers import each
+from tests.leaks import children
 from tests.runstore import working
 
 PATIENCE_S = 20
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes import `tests`, which pytest need not; what is installed goes before."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let work be shared out from its beginning."""
     monkeypatch.setattr(workers, "ALONE_S", 0)
-
-
-def children() -> list[psutil.Process]:
-    """Processes that this one has started; multiprocessing's tracker stays."""
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize(
