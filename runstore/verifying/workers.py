@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -60,9 +59,8 @@ def each(
 
 
 def _processors() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # neither macOS nor Windows has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _shared_out(
