@@ -192,7 +192,12 @@ class Sample:
             return True
         if name == RUN_FILE and name not in files and files.keys() & self.content.keys():
             return True
-        return not original.startswith(whole_lines(data))
+        lines = whole_lines(data)
+        written = data[len(lines) :].rstrip(b"\0")
+        # NUL bytes after the beginning of a record are what a power cut leaves; after a whole one
+        # they stand where its line feed was.
+        is_overwritten = data.endswith(b"\0") and original.startswith(lines + written + b"\n")
+        return is_overwritten or not original.startswith(lines)
 
     def _is_vouched(self, files: Files, name: str) -> bool:
         """Tell whether the run's own file still says where one of an attempt ends."""
