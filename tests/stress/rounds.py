@@ -29,7 +29,7 @@ MARK = "STRESS_ROUND"
 PROGRAM = (sys.executable, "-m", "lorchestra", "pipeline", "p")
 PATIENCE_S = 120.0
 _MOST_RESUMES = 30
-_DOWN = [("kill", 4), ("interrupt", 2), ("terminate", 2), ("twice", 1), ("nothing", 1)]
+_DOWN = [("kill", 6), ("interrupt", 2), ("terminate", 2), ("twice", 2), ("nothing", 1)]
 _SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 
 
@@ -100,7 +100,7 @@ class Round:
         files = self._files()
         process = self._start()
         if how == "twice":
-            self._start_another()
+            self._start_another(files)
         elif how != "nothing":
             self._let_it_work(process, files)
         if how == "kill":
@@ -154,11 +154,14 @@ class Round:
         """How many files the run has of its own: one more when it has begun, or is gone on with."""
         return len(list(self.root.glob("store/runs/*/run*.jsonl")))
 
-    def _start_another(self) -> None:
+    def _start_another(self, files: int) -> None:
         """Go on with the same run a second time: only one of the two may."""
-        time.sleep(self.chance.uniform(0, 0.5))
-        if not self.store.run_ids():
-            return
+        if self.chance.random() < 0.6 or not self.store.run_ids():
+            deadline = time.monotonic() + PATIENCE_S
+            while self._files() == files and time.monotonic() < deadline:
+                time.sleep(0.005)
+        else:
+            time.sleep(self.chance.uniform(0, 0.1))
         other = self._popen("--resume", "--orphans", "fail")
         code = other.wait(PATIENCE_S)
         assert code in {0, 1, 75}, self._said()
