@@ -228,7 +228,9 @@ class _PipelineRun:
                 halted_by = self._run_stage(stage)
         status = self._status()
         duration_s = round(time.monotonic() - began, 6)
-        receipt = str(run.end(status, duration_s=duration_s))
+        # So that the record tells what the process exits with.
+        by = {"signal": stop.signal} if status == "interrupted" else {}
+        receipt = str(run.end(status, duration_s=duration_s, **by))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
         return RunResult(run.id, status, receipt, stop.signal, self._hung)
 
@@ -273,7 +275,9 @@ class _PipelineRun:
     def _not_run(self, stage: Stage, jobs: Iterable[Job], status: str, reason: str) -> None:
         for job in jobs:
             self._around.run.not_run(job.id, status, reason)
-            self._hear(JobNotRun(stage.name, job.id, status, reason))
+            choice = self._choices.get(job.id)
+            before = choice.before if choice is not None else None
+            self._hear(JobNotRun(stage.name, job.id, status, reason, before))
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobGivenUp) or (
@@ -282,11 +286,8 @@ class _PipelineRun:
             self._counts[event.outcome.status] += 1
             self._has_failed |= not (event.outcome.succeeded or event.outcome.allowed)
         elif isinstance(event, JobNotRun):
-            # A job that had attempts before the resume keeps the status of the last one.
-            choice = self._choices.get(event.job_id)
-            self._counts[(choice and choice.before) or event.status] += 1
-            has_failed_before = choice is not None and choice.before is not None
-            self._has_failed |= event.job_id not in self._left_out or has_failed_before
+            self._counts[event.before or event.status] += 1
+            self._has_failed |= event.job_id not in self._left_out or event.before is not None
         self._emit(event)
 
 
