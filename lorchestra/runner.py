@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lorchestra.attempt import Surroundings
+from lorchestra.attempt import Surroundings, may_fail
 from lorchestra.binding import (
     Values,
     check_references,
@@ -277,7 +277,14 @@ class _PipelineRun:
             self._around.run.not_run(job.id, status, reason)
             choice = self._choices.get(job.id)
             before = choice.before if choice is not None else None
+            self._has_failed |= self._fails_by_not_running(job, before)
             self._hear(JobNotRun(stage.name, job.id, status, reason, before))
+
+    def _fails_by_not_running(self, job: Job, before: str | None) -> bool:
+        """Whether the run fails because a job does not run: what it was before the resume counts."""
+        if job.id not in self._left_out:
+            return True
+        return before not in {None, "succeeded"} and not may_fail(job, before)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobGivenUp) or (
@@ -287,7 +294,6 @@ class _PipelineRun:
             self._has_failed |= not (event.outcome.succeeded or event.outcome.allowed)
         elif isinstance(event, JobNotRun):
             self._counts[event.before or event.status] += 1
-            self._has_failed |= event.job_id not in self._left_out or event.before is not None
         self._emit(event)
 
 
