@@ -281,7 +281,7 @@ class _PipelineRun:
             self._hear(JobNotRun(stage.name, job.id, status, reason, before))
 
     def _fails_by_not_running(self, job: Job, before: str | None) -> bool:
-        """Whether the run fails because a job does not run: what it was before the resume counts."""
+        """Whether the run fails because of a job that does not run, or of what it was before."""
         if job.id not in self._left_out:
             return True
         return before not in {None, "succeeded"} and not may_fail(job, before)

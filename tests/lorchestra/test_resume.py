@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -426,7 +427,7 @@ def test_a_job_that_is_not_selected_and_had_failed_leaves_the_run_failed(project
 
 
 def test_but_one_that_may_fail_or_had_succeeded_does_not(project: Project) -> None:
-    jobs = {"a": "test -e ok", "b": {"run": "exit 1", "allow_failure": True}, "c": "true"}
+    jobs: dict[str, Any] = {"a": "test -e ok", "b": {"run": "exit 1", "allow_failure": True}, "c": "true"}
     project.pipeline(jobs)
     assert project("pipeline", "p").code == 1
     project.pipeline({**jobs, "c": "exit 0"})
