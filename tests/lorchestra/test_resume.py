@@ -427,7 +427,8 @@ def test_a_job_that_is_not_selected_and_had_failed_leaves_the_run_failed(project
 
 
 def test_but_one_that_may_fail_or_had_succeeded_does_not(project: Project) -> None:
-    jobs: dict[str, Any] = {"a": "test -e ok", "b": {"run": "exit 1", "allow_failure": True}, "c": "true"}
+    may_fail = {"run": "exit 1", "allow_failure": True}
+    jobs: dict[str, Any] = {"a": "test -e ok", "b": may_fail, "c": "true"}
     project.pipeline(jobs)
     assert project("pipeline", "p").code == 1
     project.pipeline({**jobs, "c": "exit 0"})
