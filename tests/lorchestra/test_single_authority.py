@@ -19,7 +19,7 @@ from lorchestra.report.summary import error_of, job_duration_s, run_duration_s
 from lorchestra.report.text import duration, status_counts
 from runstore import Attempt, RunView
 from tests.lorchestra.cli.commands import Done, Project, ended
-from tests.lorchestra.running import eventually, is_running
+from tests.lorchestra.running import eventually, is_running, module
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and a POSIX shell")
 
@@ -374,6 +374,26 @@ def interrupted(
             time.sleep(0.3)  # two that come before the first is taken are one
             process.send_signal(number)
         return ended(process)
+
+
+HUNG = """
+    import time
+    from pathlib import Path
+    def hang(name):
+        Path(f"at-work-{name}").touch()
+        while True:
+            time.sleep(0.01)
+"""
+
+
+def test_a_function_that_does_not_react_to_a_second_signal(project: Project) -> None:
+    target = f"{module(project.root, HUNG)}:hang"
+    jobs = {name: {"call": target, "with": {"name": name}} for name in "ab"}
+    project.pipeline({**jobs, "c": "true"}, {"d": "true"})
+    done = interrupted(project, "2", signal.SIGINT, again=True)
+    view = assert_all_are_one(project, done)
+    expected = {"a": "interrupted", "b": "interrupted", "c": "cancelled", "d": "skipped"}
+    assert statuses(view) == expected, done.err
 
 
 def test_a_run_at_work_reads_the_same_everywhere(project: Project) -> None:

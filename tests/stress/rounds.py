@@ -73,6 +73,7 @@ class Round:
         self.work: Work = random_work(self.chance)
         self.path = self.work.write(root)
         self.store = RunStore(root / "store", "os")
+        self.guard = ["--guard", "fail"] if self.chance.random() < 0.3 else []
         self.mark = f"{name}-{os.getpid()}"
         self.figures = Figures(rounds=1, jobs=len(self.work.job_ids))
 
@@ -127,7 +128,7 @@ class Round:
     def _popen(self, *options: str) -> subprocess.Popen[bytes]:
         durability = self.chance.choices(["os", "disk"], [4, 1])[0]
         workers = str(self.work.workers)
-        common = ["--store", str(self.store.path), "--durability", durability]
+        common = ["--store", str(self.store.path), "--durability", durability, *self.guard]
         with open(self.root / "stderr", "ab") as stderr:
             return subprocess.Popen(
                 [*PROGRAM, *options, *common, "--max-workers", workers, "--progress", "none"],
@@ -185,7 +186,8 @@ class Round:
         for run_id in self.store.run_ids():
             view = self.store.read(run_id)
             assert self.store.verify(run_id).ok
-            assert view.end or not began, self._said()
+            # Where it may have to wait for a guard, a signal ends the opening of the run.
+            assert view.end or not began or self.guard, self._said()
             if view.end:
                 assert_complete(view, len(self.work.job_ids))
         if began:
