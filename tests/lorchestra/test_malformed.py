@@ -140,6 +140,7 @@ def shell_job(text: str) -> dict[str, object]:
 SOME = HOSTILE[:: scale.count(full=1, reduced=3)]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 @pytest.mark.parametrize("text", SOME, ids=lambda text: ascii(text)[:20])
 class TestHostileTexts:
     def test_as_ids_and_names(self, project: Project, text: str) -> None:
@@ -167,7 +168,6 @@ class TestHostileTexts:
             assert_clear(project, done)
             assert done.code == 0, (command, done.err)
 
-    @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
     def test_as_values_that_jobs_get(self, project: Project, text: str) -> None:
         job = {**shell_job("a"), "tags": ["t"], "env": {"VALUE": text}}
         job["run"] = "printf %s ${params.x} > got; printf %s \"$VALUE\" > env; printf '%s' '' "

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("job.sh")
+FUNCTION = Path(__file__).with_name("function.py")
 
 # What an attempt may do, and how often; one that hangs is ended by the timeout of its job.
 _QUICK = ["ok"] * 8 + ["nap", "talk", "fail", "fail", "again"]
@@ -20,6 +21,7 @@ _MAX_BAD_ATTEMPTS = 4
 class Work:
     """A pipeline, as its file holds it, and with how many workers it runs."""
 
+    name: str
     definition: dict[str, Any]
     workers: int
 
@@ -42,37 +44,45 @@ class Work:
         for name in ("did", "locks"):
             (root / name).mkdir()
         (root / "job.sh").write_bytes(SCRIPT.read_bytes())
+        # A name of its own: rounds that end in one process would find the module of the first.
+        (root / f"{self.name}.py").write_bytes(FUNCTION.read_bytes())
         path = root / "p.yaml"
         path.write_text(json.dumps(self.definition), encoding="utf-8")
         return path
 
 
-def random_work(chance: Random) -> Work:
+def random_work(name: str, chance: Random) -> Work:
     """24 to 200 jobs in a few stages, for 8 to 32 workers."""
+    name = f"stress_{name.replace('-', '_')}"
     count = int(chance.triangular(24, 200, 48))
     workers = chance.randint(8, 32)
     names = [f"stage{n}" for n in range(chance.randint(1, 4))]
     stages: list[dict[str, Any]] = [{"name": name, "jobs": []} for name in names]
     for number in range(count):
         stage = stages[number] if number < len(stages) else chance.choice(stages)
-        stage["jobs"].append(_random_job(chance, f"job-{number}"))
+        stage["jobs"].append(_random_job(chance, f"job-{number}", name))
     definition = {
         "stop_on_failure": chance.random() < 0.3,
         "halt": chance.choice(["soon", "now"]),
         "grace": "300ms",
         "stages": stages,
     }
-    return Work(definition, workers)
+    return Work(name, definition, workers)
 
 
-def _random_job(chance: Random, job_id: str) -> dict[str, Any]:
+def _random_job(chance: Random, job_id: str, module: str) -> dict[str, Any]:
     is_slow = chance.random() < 0.06
+    is_function = not is_slow and chance.random() < 0.1
     attempts = [chance.choice(_QUICK) for _ in range(chance.randint(0, _MAX_BAD_ATTEMPTS))]
     if is_slow:
         attempts.insert(0, chance.choice(_SLOW))
     job: dict[str, Any] = {"id": job_id, "command": ["sh", "job.sh", *attempts]}
+    if is_function:
+        job = {"id": job_id, "call": f"{module}:work", "with": {"attempts": attempts}}
     if is_slow:
         job["timeout"] = f"{chance.randint(300, 900)}ms"
+    if is_slow and chance.random() < 0.3:
+        job["total_timeout"] = "1s"
     if chance.random() < 0.4:
         job["retries"] = {
             "max": chance.randint(1, 3),

@@ -29,7 +29,14 @@ MARK = "STRESS_ROUND"
 PROGRAM = (sys.executable, "-m", "lorchestra", "pipeline", "p")
 PATIENCE_S = 120.0
 _MOST_RESUMES = 30
-_DOWN = [("kill", 6), ("interrupt", 2), ("terminate", 2), ("twice", 2), ("nothing", 1)]
+_DOWN = [
+    ("kill", 6),
+    ("interrupt", 2),
+    ("terminate", 2),
+    ("twice", 2),
+    ("limit", 1),
+    ("nothing", 1),
+]
 _SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 
 
@@ -70,7 +77,7 @@ class Round:
     def __init__(self, name: str, root: Path) -> None:
         self.chance = Random(name)
         self.root = root
-        self.work: Work = random_work(self.chance)
+        self.work: Work = random_work(name, self.chance)
         self.path = self.work.write(root)
         self.store = RunStore(root / "store", "os")
         self.guard = ["--guard", "fail"] if self.chance.random() < 0.3 else []
@@ -99,10 +106,11 @@ class Round:
         names, weights = zip(*_DOWN, strict=True)
         (how,) = self.chance.choices(names, weights)
         files = self._files()
-        process = self._start()
+        limit = f"{self.chance.uniform(0.1, 1.5):.2f}s"
+        process = self._start(*(["--timeout", limit] if how == "limit" else []))
         if how == "twice":
             self._start_another(files)
-        elif how != "nothing":
+        elif how not in {"nothing", "limit"}:
             self._let_it_work(process, files)
         if how == "kill":
             self.figures.kills += process.poll() is None
@@ -118,12 +126,12 @@ class Round:
                 process.send_signal(self.chance.choice(list(_SIGNALS.values())))
         self._check_ended(process.wait(PATIENCE_S), began=self._files() > files)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
         run_ids = self.store.run_ids()
         self.figures.resumes += bool(run_ids)
         orphans = self.chance.choices(["kill", "wait"], [3, 1])[0]
         resume = ["--resume", "--orphans", orphans] if run_ids else []
-        return self._popen(*resume)
+        return self._popen(*resume, *options)
 
     def _popen(self, *options: str) -> subprocess.Popen[bytes]:
         durability = self.chance.choices(["os", "disk"], [4, 1])[0]
@@ -180,7 +188,8 @@ class Round:
         Before there is a run, and after it has ended, a signal ends the program as it does others.
         """
         assert code in {0, 1, 75, 130, 143, -signal.SIGINT, -signal.SIGTERM}, (code, self._said())
-        assert b"Traceback" not in self._said(), self._said()
+        # That of a job that failed is shown with a margin.
+        assert b"\nTraceback" not in b"\n" + self._said(), self._said()
         if code == 75:
             return
         for run_id in self.store.run_ids():
