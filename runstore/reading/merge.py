@@ -117,9 +117,11 @@ class Fold:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._before: set[str] = set()  # jobs of before the resume, which may plan anew
         self._dropped: set[str] = set()
-        # Attempts that this run's process has started, and those after which the job waits.
-        self._started: set[tuple[str, int]] = set()
+        # Attempts after which the job waits; those that began since the last `begin`, as far as the
+        # run's own file says so; and those of before it.
         self._waiting: set[tuple[str, int]] = set()
+        self._started: set[tuple[str, int]] = set()
+        self._over: set[tuple[str, int]] = set()
         self._given_up: set[str] = set()  # jobs that wait no more
         self._of_run: dict[str, Callable[[Record], None]] = {
             "begin": self._run_begins,
@@ -182,9 +184,12 @@ class Fold:
             job.status = RUNNING if waits else last.status
 
     def _is_tried_again(self, job_id: str, number: int) -> bool:
-        """Whether a job waits for its next attempt; one that waited before a resume does not."""
+        """Whether a job waits for its next attempt; one that waited before a resume does not.
+
+        A reader may find an attempt that began after it had read the run's own file.
+        """
         key = job_id, number
-        return key in self._started and key in self._waiting and job_id not in self._given_up
+        return key in self._waiting and key not in self._over and job_id not in self._given_up
 
     def _run_begins(self, record: Record) -> None:
         """A run begins, or is resumed: then what its last end left undone is planned again."""
@@ -196,6 +201,7 @@ class Fold:
         for job in state.jobs.values():
             job.status, job.reason = PLANNED, None
         self._before = set(state.jobs)
+        self._over |= self._started
         self._started.clear()
         self._given_up.clear()
 
@@ -223,6 +229,8 @@ class Fold:
         named = attempt_named(record)
         if named is not None:
             self._attempt(*named).status = status_in(record, ATTEMPT_STATUSES, CRASHED)
+            if named not in self._started:
+                self._over.add(named)  # a resume says how it ended
 
     def _not_run(self, record: Record) -> None:
         job_id = record.get("job")

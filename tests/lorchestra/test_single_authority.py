@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -14,12 +15,21 @@ from typing import Any
 
 import pytest
 
+from lorchestra import Options, Retries, run_pipeline
 from lorchestra.plan import NOT_SELECTED
 from lorchestra.report.summary import error_of, job_duration_s, run_duration_s
 from lorchestra.report.text import duration, status_counts
 from runstore import Attempt, RunView
 from tests.lorchestra.cli.commands import Done, Project, ended
-from tests.lorchestra.running import eventually, is_running, module
+from tests.lorchestra.running import (
+    Runner,
+    check_complete,
+    eventually,
+    is_running,
+    module,
+    shell,
+    stage,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and a POSIX shell")
 
@@ -374,6 +384,35 @@ def interrupted(
             time.sleep(0.3)  # two that come before the first is taken are one
             process.send_signal(number)
         return ended(process)
+
+
+def test_whoever_reads_a_run_at_work_never_sees_a_job_go_back(run: Runner) -> None:
+    """Planned, at work, ended: in that order, and never crashed, however often it is tried."""
+    retries = Retries(2, 0.01, 1.0)
+    jobs = [
+        shell(f"j{n}", FLAKY.format(n % 4), retries=retries if n % 3 else None) for n in range(60)
+    ]
+    pipeline = run.pipeline(stage(*jobs[:30], name="one"), stage(*jobs[30:], name="two"))
+    worker = threading.Thread(target=run_pipeline, args=(pipeline, run.store, Options(8)))
+    worker.start()
+    order = {"planned": 0, "running": 1}
+    seen: dict[str, str] = {}
+    reads = 0
+    eventually(run.store.run_ids)
+    (run_id,) = run.store.run_ids()
+    while worker.is_alive():
+        view = run.store.read(run_id)
+        assert view.status in {"running", "failed"}
+        for job in view.jobs.values():
+            before = seen.get(job.id, "planned")
+            assert job.status != "crashed"
+            assert order.get(job.status, 2) >= order.get(before, 2), (job.id, before, job.status)
+            assert before in order or before == job.status
+            seen[job.id] = job.status
+        reads += 1
+    worker.join()
+    assert reads > 1
+    check_complete(run.store, run_id)
 
 
 HUNG = """

@@ -161,6 +161,14 @@ class TestFold:
         own += [record("done", job="a", attempt=2, status="succeeded")]
         assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "succeeded"}
 
+    def test_so_it_does_when_the_file_of_the_run_was_read_too_early_to_tell_of_it(self) -> None:
+        state = fold([planned("a")], {("a", 1): [*self.TRIED]}, alive=True)
+        assert statuses(state) == {"a": "running"}
+
+    def test_but_not_after_a_resume_that_settles_an_attempt_whose_start_is_lost(self) -> None:
+        own = [planned("a"), record("begin", segment=2), self.WAITS[2]]
+        assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "failed"}
+
     @pytest.mark.parametrize("of", [None, 3, ["a"]])
     def test_a_retry_that_nobody_names_is_not_cancelled(self, of: object) -> None:
         own = [*self.WAITS, record("retry_cancelled", of=of)]
