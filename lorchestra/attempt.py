@@ -227,7 +227,7 @@ class JobAttempt:
 
     def _allowed(self, outcome: Outcome) -> Outcome:
         """Mark a failure that has no consequences."""
-        if not self.job.allow_failure or outcome.status not in _ALLOWED:
+        if not may_fail(self.job, outcome.status):
             return outcome
         error = f"{outcome.error or outcome.status} (allowed to fail)"
         return replace(outcome, allowed=True, error=error)
@@ -242,6 +242,11 @@ class JobAttempt:
         if outcome.succeeded:
             self._around.values.keep(self.job.id, outcome.output)
         return outcome
+
+
+def may_fail(job: Job, status: str | None) -> bool:
+    """Tell whether an attempt of the job that ended so has no consequences."""
+    return job.allow_failure and status in _ALLOWED
 
 
 def _without_output(outcome: Outcome, reason: str) -> Outcome:

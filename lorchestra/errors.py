@@ -172,3 +172,16 @@ class ConfigError(LorchestraError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal came before there was a run that it could stop; `signal` is its number."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with."""
+        return 128 + self.signal

@@ -15,6 +15,7 @@ from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
 from lorchestra.resuming import Choices, choices_for, planned
+from lorchestra.signals import Interruptible
 from runstore import Run, RunIsAliveError, RunStore
 
 
@@ -38,6 +39,7 @@ class Opening:
         mask: What takes secrets out of what is recorded.
         env: The environment that jobs start from.
         unselected: The jobs that are not selected, with the reason.
+        interruptible: How a signal ends a wait, for the guard or for jobs still at work.
     """
 
     pipeline: Pipeline
@@ -47,13 +49,15 @@ class Opening:
     mask: Mask
     env: Mapping[str, str]
     unselected: Mapping[str, str]
+    interruptible: Interruptible
 
     def create(self) -> tuple[Run, Kept]:
         """Open a new run."""
         params = param_values(parameters_of(self.pipeline), self.options.params)
         jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
         fields = self._fields(params)
-        return self.store.create_run(self.pipeline.id, jobs, **fields), Kept(params, {}, {})
+        run = self._open(lambda: self.store.create_run(self.pipeline.id, jobs, **fields))
+        return run, Kept(params, {}, {})
 
     def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Kept]:
         """Go on with a run, once none of its jobs is at work any more.
@@ -70,7 +74,9 @@ class Opening:
         def tell(orphan: Orphan) -> None:
             self.tell(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
 
-        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
+        self.interruptible.wait(
+            lambda: clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
+        )
         params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
         sha256 = digests(self.pipeline, params)
         choices = choices_for(self.pipeline, view, sha256)
@@ -87,14 +93,20 @@ class Opening:
             if choice.is_kept and (output := view.jobs[job_id].output) is not None
         }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
-        run = self.store.resume_run(
-            run_id,
-            planned(self.pipeline, choices, sha256),
-            pipeline=self.pipeline.id,
-            seen=view,
-            **self._fields(params),
+        run = self._open(
+            lambda: self.store.resume_run(
+                run_id,
+                planned(self.pipeline, choices, sha256),
+                pipeline=self.pipeline.id,
+                seen=view,
+                **self._fields(params),
+            )
         )
         return run, Kept(params, choices, outputs)
+
+    def _open(self, opened: Callable[[], Run]) -> Run:
+        """Open the run; a signal meanwhile stops it once it is open, unless it waits."""
+        return self.interruptible.wait(opened) if self.store.has_guard else opened()
 
     def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
         root = self.pipeline.root

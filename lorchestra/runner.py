@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lorchestra.attempt import Surroundings
+from lorchestra.attempt import Surroundings, may_fail
 from lorchestra.binding import (
     Values,
     check_references,
@@ -110,6 +111,7 @@ def run_pipeline(
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
         OrphansError: Jobs of it are still at work.
+        Interrupted: A signal came while it waited for the guard, or for orphans; nothing was done.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
@@ -128,14 +130,15 @@ def run_pipeline(
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
         stack.enter_context(ending_with_us())
-        # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
-        # raising.
         told = _Handlers(handlers)
-        opening = Opening(pipeline, store, options, told, mask, env, unselected)
+        # Before there is a run: a signal that comes while it is opened must not tear its record.
+        heard = _FirstSignal(on_signal)
+        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
+        opening = Opening(pipeline, store, options, told, mask, env, unselected, interruptible)
         run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
+        heard.run_is_open()
         stack.enter_context(run)
         stack.callback(stop.close)
-        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
         stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
@@ -150,6 +153,34 @@ def _limit(pipeline: Pipeline) -> Limit | None:
         return None
     text = f"timed out: the whole run may take {written(pipeline.timeout_s)}"
     return Limit(pipeline.timeout_s, Cause(text, "timed_out"), pipeline.grace_s)
+
+
+class _FirstSignal:
+    """Passes the first signal on, once there is a run that it can stop."""
+
+    def __init__(self, on_signal: Callable[[int], object] | None) -> None:
+        self._on_signal = on_signal
+        self._turn = threading.Lock()
+        self._came: int | None = None
+        self._is_open = False
+
+    def __call__(self, number: int) -> None:
+        with self._turn:
+            self._came = number
+        self._tell()
+
+    def run_is_open(self) -> None:
+        with self._turn:
+            self._is_open = True
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._turn:
+            number, on_signal = self._came, self._on_signal
+            if number is None or on_signal is None or not self._is_open:
+                return
+            self._on_signal = None
+        on_signal(number)
 
 
 class _WholeRun:
@@ -197,7 +228,9 @@ class _PipelineRun:
                 halted_by = self._run_stage(stage)
         status = self._status()
         duration_s = round(time.monotonic() - began, 6)
-        receipt = str(run.end(status, duration_s=duration_s))
+        # So that the record tells what the process exits with.
+        by = {"signal": stop.signal} if status == "interrupted" else {}
+        receipt = str(run.end(status, duration_s=duration_s, **by))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
         return RunResult(run.id, status, receipt, stop.signal, self._hung)
 
@@ -242,7 +275,16 @@ class _PipelineRun:
     def _not_run(self, stage: Stage, jobs: Iterable[Job], status: str, reason: str) -> None:
         for job in jobs:
             self._around.run.not_run(job.id, status, reason)
-            self._hear(JobNotRun(stage.name, job.id, status, reason))
+            choice = self._choices.get(job.id)
+            before = choice.before if choice is not None else None
+            self._has_failed |= self._fails_by_not_running(job, before)
+            self._hear(JobNotRun(stage.name, job.id, status, reason, before))
+
+    def _fails_by_not_running(self, job: Job, before: str | None) -> bool:
+        """Whether the run fails because of a job that does not run, or of what it was before."""
+        if job.id not in self._left_out:
+            return True
+        return before not in {None, "succeeded"} and not may_fail(job, before)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobGivenUp) or (
@@ -251,11 +293,7 @@ class _PipelineRun:
             self._counts[event.outcome.status] += 1
             self._has_failed |= not (event.outcome.succeeded or event.outcome.allowed)
         elif isinstance(event, JobNotRun):
-            # A job that had attempts before the resume keeps the status of the last one.
-            choice = self._choices.get(event.job_id)
-            self._counts[(choice and choice.before) or event.status] += 1
-            has_failed_before = choice is not None and choice.before is not None
-            self._has_failed |= event.job_id not in self._left_out or has_failed_before
+            self._counts[event.before or event.status] += 1
         self._emit(event)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
+from lorchestra.errors import Interrupted
 from lorchestra.stop import GRACE_S, Stop
 
 # Windows has SIGBREAK (Ctrl-Break) besides.
@@ -54,6 +55,21 @@ class Interruptible:
         finally:
             self._inside = False
             self.interrupted = self._came > 0
+
+    def wait(self, function: Callable[[], Result]) -> Result:
+        """Call one of ours that may wait for long; a signal ends it.
+
+        Raises:
+            Interrupted: One came, before or meanwhile.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return function()
+        try:
+            return self.call(function)
+        except KeyboardInterrupt:
+            if self.signal is None:
+                raise
+            raise Interrupted(self.signal) from None
 
     def shield(self, function: Callable[[], Result]) -> Result:
         """Call, from the user's function, one of ours that must not be torn; then let raise."""

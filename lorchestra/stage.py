@@ -56,6 +56,9 @@ class StageRun:
         stop.when_requested = stop.when_forced = None
         if self._error is not None:
             raise self._error
+        if self._around.is_stopping():
+            # Where all workers were given up, none of them has come to ask for the next job.
+            self.queue.halt(self._around.why_stopping())
         self._tell_given_up(hear)
 
     def _work(self, worker: int, say: Say[Event]) -> None:

@@ -8,6 +8,13 @@ _QUOTED_LENGTH = 60
 _LONGEST_GUESS = 100
 
 
+def printable(text: str) -> str:
+    """The text on one line, with escapes for what would move the cursor or change how it looks."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def quoted(text: str) -> str:
     """The text in quotes, on one line, cut after 60 characters."""
     if len(text) > _QUOTED_LENGTH:

@@ -67,6 +67,11 @@ class RunStore:
         self._guard_timeout_s = guard_timeout_s
         check_store(self.path)
 
+    @property
+    def has_guard(self) -> bool:
+        """Whether a run holds a guard, for which it may have to wait."""
+        return self._guard is not None
+
     def create_run(
         self,
         pipeline: str,

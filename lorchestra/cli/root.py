@@ -16,6 +16,7 @@ from lorchestra.errors import (
     EXIT_SIGINT,
     EXIT_STORE,
     EXIT_USAGE,
+    Interrupted,
     LorchestraError,
 )
 
@@ -107,7 +108,8 @@ def _exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         say(f"{_PREFIX}interrupted")
-        return EXIT_SIGINT
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        return cause.exit_code if isinstance(cause, Interrupted) else EXIT_SIGINT
     if isinstance(error, LorchestraError):
         if not isinstance(error, ReaderGoneError):
             say_error(error, _PREFIX)

@@ -157,15 +157,15 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
 def _run_text(view: RunView) -> str:
     from collections import Counter
 
-    from lorchestra.report.summary import error_of, job_duration_s
+    from lorchestra.report.summary import error_of, job_duration_s, run_duration_s
 
     counts = Counter(job.status for job in view.jobs.values())
-    elapsed = duration(elapsed_s(view.started, view.ended))
+    took = duration(run_duration_s(view))
     lines = [
         f"run       {view.id}",
         f"pipeline  {short(view.pipeline or '-')}",
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
-        f"started   {local_time(view.started)}, took {elapsed}",
+        f"started   {local_time(view.started)}, took {took}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
         *([f"resumed   {counted(view.segment - 1, 'time')}"] if view.segment > 1 else []),
         f"receipt   {view.receipt or '-'}",

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from lorchestra.errors import PipelineSyntaxError, Problem
 from lorchestra.paths import shown_path
 from lorchestra.references import Reference
-from lorchestra.wording import did_you_mean, near
+from lorchestra.wording import did_you_mean, near, printable
 
 # Comparing each of many unknown names with each of many known ones would be quadratic: after so
 # many pairs of characters, about a second, the mistakes of a file get no more guesses.
@@ -68,8 +68,8 @@ class Problems:
         return len(self._found)
 
     def add(self, place: Place, message: str) -> None:
-        """Note one more mistake."""
-        self._found.append(Problem(self.path, place.line, place.column, message))
+        """Note one more mistake; its message is one line, whatever is quoted in it."""
+        self._found.append(Problem(self.path, place.line, place.column, printable(message)))
 
     def check(
         self, check: Callable[[PlaceT, str], ValueT], node: PlaceT, what: str

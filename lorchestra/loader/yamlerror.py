@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
 TOO_DEEP = "nested too deeply"
 
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _INDENTATION = "; check the indentation, and the quotes before it"
 _TAB = "a tab cannot indent YAML; use spaces"
 
@@ -76,9 +78,24 @@ def explained(error: Exception, text: str) -> YamlError:
     if meaning := _meaning(problem, _MEANINGS_AT_START):
         return _at(started, meaning)
     meaning = _meaning(problem, _MEANINGS) or f"not valid YAML: {problem}"
-    # The end of the file is no place to look at.
-    place = stopped if text[stopped.index :].strip() else started
-    return _at(place, meaning.replace("{start}", str(started.line + 1)))
+    message = meaning.replace("{start}", str(started.line + 1))
+    for mark in (stopped, started):
+        # The end of the file is no place to look at.
+        if text[mark.index :].strip():
+            return _at(mark, message)
+    return _at_end(text, message)
+
+
+def _at_end(text: str, message: str) -> YamlError:
+    """An error where the last thing that was written ends."""
+    line, column = place_after(text.rstrip()[:-1])
+    return YamlError(line, column, message)
+
+
+def place_after(text: str) -> tuple[int, int]:
+    """The line and column, from 1, of what follows a text, with lines as YAML has them."""
+    lines = _LINE_BREAK.split(text)
+    return len(lines), len(lines[-1]) + 1
 
 
 def _meaning(problem: str, meanings: tuple[tuple[str, str], ...]) -> str | None:

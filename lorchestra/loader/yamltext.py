@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from lorchestra.loader.yamlerror import YamlError
+from lorchestra.loader.yamlerror import YamlError, place_after
 
 # Longest first: the mark of UTF-16 (little endian) begins that of UTF-32.
 _MARKS = (
@@ -48,5 +48,5 @@ def _unwanted(character: str) -> str:
 
 
 def _error_after(text: str, message: str) -> YamlError:
-    lines = f"{text}x".splitlines()
-    return YamlError(len(lines), len(lines[-1]), message)
+    line, column = place_after(text)
+    return YamlError(line, column, message)

@@ -85,12 +85,13 @@ class JobGivenUp:
 
 @dataclass(frozen=True, slots=True)
 class JobNotRun:
-    """A job will not run, and why."""
+    """A job will not run, and why; one that had attempts stays what it was `before`."""
 
     stage: str
     job_id: str
     status: str
     reason: str
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def _of_job(event: JobStarted | JobFinished | JobGivenUp | JobNotRun) -> str:
         case JobGivenUp():
             return f"{short(event.job_id)} is not tried again: {short(event.reason)}"
         case JobNotRun():
-            return f"{short(event.job_id)} {event.status}: {short(event.reason)}"
+            what = event.status if event.before is None else f"stays {event.before}"
+            return f"{short(event.job_id)} {what}: {short(event.reason)}"
 
 
 def _of_resume(event: OrphanFound | JobChosen) -> str:

@@ -40,7 +40,7 @@ def run_object(view: RunView) -> dict[str, Any]:
             for job in jobs
             if job.status in _REPORTED_FAILURES
         ],
-        "duration_ms": _run_duration_ms(view),
+        "duration_ms": None if (duration_s := run_duration_s(view)) is None else _ms(duration_s),
         "stopped_early": any(map(_is_missing, jobs)),
         "receipt": view.receipt,
         "jobs": [_job_object(view, job) for job in jobs],
@@ -51,6 +51,17 @@ def error_of(job: Job) -> str:
     """Why a job did not succeed, as a sentence."""
     last = job.attempts[-1] if job.attempts else None
     return (last.error if last else job.reason) or f"the job ended with status {job.status}"
+
+
+def run_duration_s(view: RunView) -> float | None:
+    """How long a run took, the last time if it was resumed, in seconds; None: it has not ended.
+
+    By the monotonic clock where the record has it, else by the wall clock.
+    """
+    measured = view.end.get("duration_s")
+    if isinstance(measured, int | float):
+        return measured
+    return elapsed_s(view.begin.get("at"), view.ended)
 
 
 def job_duration_s(job: Job) -> float | None:
@@ -93,15 +104,6 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
 
 def _attempt_duration_s(attempt: Attempt) -> float | None:
     return attempt.duration_s if isinstance(attempt.duration_s, int | float) else None
-
-
-def _run_duration_ms(view: RunView) -> float | None:
-    """By the monotonic clock where the record has it, else by the wall clock."""
-    measured = view.end.get("duration_s")
-    if isinstance(measured, int | float):
-        return _ms(measured)
-    elapsed = elapsed_s(view.started, view.ended)
-    return None if elapsed is None else _ms(elapsed)
 
 
 def _ms(seconds: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from lorchestra.wording import printable as printable  # noqa: PLC0414 - of the texts here, too
+
 _STATUS_ORDER = (
     "succeeded",
     "failed",
@@ -16,13 +18,6 @@ _STATUS_ORDER = (
     "skipped",
     "planned",
 )
-
-
-def printable(text: str) -> str:
-    """The text on one line, with escapes for what would move the cursor or change how it looks."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def short(text: str, at_most: int = 200) -> str:

@@ -75,7 +75,8 @@ class Job:
     Attributes:
         id: Its id.
         stage: Its stage; None: not known.
-        status: What became of it.
+        status: What became of it: that of its last attempt. While its run is alive and it waits
+            to be tried again, it is `running`.
         reason: Why it did not run; None: it did, or nothing tells.
         attempts: Its attempts, the first one first.
         planned: What the last plan says of it: `id`, `stage`, `sha256` and what else was given;
@@ -116,17 +117,25 @@ class Fold:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._before: set[str] = set()  # jobs of before the resume, which may plan anew
         self._dropped: set[str] = set()
+        # Attempts after which the job waits; those that began since the last `begin`, as far as the
+        # run's own file says so; and those of before it.
+        self._waiting: set[tuple[str, int]] = set()
+        self._started: set[tuple[str, int]] = set()
+        self._over: set[tuple[str, int]] = set()
+        self._given_up: set[str] = set()  # jobs that wait no more
         self._of_run: dict[str, Callable[[Record], None]] = {
             "begin": self._run_begins,
             "planned": self._plan,
             "start": self._start,
             "done": self._done,
             "not_run": self._not_run,
+            "retry_cancelled": self._retry_cancelled,
             "end": self._run_ends,
         }
         self._of_attempt: dict[str, Callable[[Attempt, Record], None]] = {
             "begin": self._attempt_begins,
             "output": self._output,
+            "retry_wait": self._retry_wait,
             "end": self._attempt_ends,
         }
 
@@ -170,7 +179,17 @@ class Fold:
             if over and attempt.status == RUNNING:
                 attempt.status = CRASHED
         if job.attempts:
-            job.status = job.attempts[-1].status
+            last = job.attempts[-1]
+            waits = not over and self._is_tried_again(job.id, last.number)
+            job.status = RUNNING if waits else last.status
+
+    def _is_tried_again(self, job_id: str, number: int) -> bool:
+        """Whether a job waits for its next attempt; one that waited before a resume does not.
+
+        A reader may find an attempt that began after it had read the run's own file.
+        """
+        key = job_id, number
+        return key in self._waiting and key not in self._over and job_id not in self._given_up
 
     def _run_begins(self, record: Record) -> None:
         """A run begins, or is resumed: then what its last end left undone is planned again."""
@@ -182,6 +201,9 @@ class Fold:
         for job in state.jobs.values():
             job.status, job.reason = PLANNED, None
         self._before = set(state.jobs)
+        self._over |= self._started
+        self._started.clear()
+        self._given_up.clear()
 
     def _plan(self, record: Record) -> None:
         """Take in a part of the plan: that of a resume takes the place of the one before."""
@@ -200,12 +222,15 @@ class Fold:
         named = attempt_named(record)
         if named is not None:
             self._attempt(*named)
+            self._started.add(named)
             self._dropped.discard(named[0])
 
     def _done(self, record: Record) -> None:
         named = attempt_named(record)
         if named is not None:
             self._attempt(*named).status = status_in(record, ATTEMPT_STATUSES, CRASHED)
+            if named not in self._started:
+                self._over.add(named)  # a resume says how it ended
 
     def _not_run(self, record: Record) -> None:
         job_id = record.get("job")
@@ -213,6 +238,11 @@ class Fold:
             job = self._job(job_id)
             job.status = status_in(record, NOT_RUN_STATUSES, "skipped")
             job.reason = _of_kind(record.get("reason"), str)
+
+    def _retry_cancelled(self, record: Record) -> None:
+        job_id = record.get("of")
+        if isinstance(job_id, str):
+            self._given_up.add(job_id)
 
     def _run_ends(self, record: Record) -> None:
         self._state.end, self._state.ended = record, record["at"]
@@ -225,6 +255,9 @@ class Fold:
 
     def _output(self, attempt: Attempt, record: Record) -> None:
         attempt.output = record.get("value")
+
+    def _retry_wait(self, attempt: Attempt, record: Record) -> None:
+        self._waiting.add((record["job"], attempt.number))
 
     def _attempt_ends(self, attempt: Attempt, record: Record) -> None:
         attempt.ended = record["at"]

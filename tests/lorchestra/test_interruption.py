@@ -178,12 +178,13 @@ FUNCTIONS = """
     ROOT = pathlib.Path({root!r})
 
     def note(what):
-        (ROOT / "pids" / lorchestra.current_job().job_id).write_text("")
+        # The signal may come as soon as the file is there.
         print(what, flush=True)
+        (ROOT / "pids" / lorchestra.current_job().job_id).write_text("")
 
     def sleep():
-        note("sleeping")
         try:
+            note("sleeping")
             time.sleep(600)
         finally:
             print("cleaned up")
@@ -200,15 +201,16 @@ FUNCTIONS = """
         raise ValueError("half done")
 
     def swallow():
-        note("swallowing")
-        for _ in range(2):
+        for times in range(2):
             with contextlib.suppress(KeyboardInterrupt):
+                if times == 0:
+                    note("swallowing")
                 time.sleep(600)
         return "swallowed"
 
     def swallow_once():
-        note("swallowing")
         with contextlib.suppress(KeyboardInterrupt):
+            note("swallowing")
             time.sleep(600)
         return "swallowed"
 

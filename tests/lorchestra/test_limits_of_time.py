@@ -149,6 +149,17 @@ class TestRetries:
         told = [event.again_in_s for event in ran.events if isinstance(event, JobFinished)]
         assert told == [0.01, 0.03, None]
 
+    def test_who_reads_the_run_meanwhile_sees_it_at_work(self, run: Runner) -> None:
+        seen: list[tuple[str, list[str]]] = []
+
+        def look(event: object) -> None:
+            if isinstance(event, JobFinished):
+                job = run.store.read(run.store.run_ids()[0]).jobs["a"]
+                seen.append((job.status, [attempt.status for attempt in job.attempts]))
+
+        run(shell("a", "exit 1", retries=Retries(1, 0.2)), handlers=[look])
+        assert seen == [("running", ["failed"]), ("failed", ["failed", "failed"])]
+
     def test_the_key_stays_the_same_and_the_attempt_counts(self, run: Runner) -> None:
         line = "echo $LORCHESTRA_ATTEMPT $LORCHESTRA_IDEMPOTENCY_KEY >> said; exit 1"
         run(shell("a", line, retries=Retries(2, 0.0)))

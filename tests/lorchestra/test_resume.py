@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -423,6 +424,18 @@ def test_a_job_that_is_not_selected_and_had_failed_leaves_the_run_failed(project
     done = project("pipeline", "p", "--resume", "--json")
     assert (done.code, statuses(done.json)) == (0, {"a": "succeeded", "b": "succeeded"})
     assert [job["attempts"] for job in done.json["jobs"]] == [2, 2]
+
+
+def test_but_one_that_may_fail_or_had_succeeded_does_not(project: Project) -> None:
+    may_fail = {"run": "exit 1", "allow_failure": True}
+    jobs: dict[str, Any] = {"a": "test -e ok", "b": may_fail, "c": "true"}
+    project.pipeline(jobs)
+    assert project("pipeline", "p").code == 1
+    project.pipeline({**jobs, "c": "exit 0"})
+    project.write("ok")
+    done = project("pipeline", "p", "--resume", "--only", "a", "--json")
+    assert (done.code, done.json["status"]) == (0, "succeeded"), done.err
+    assert statuses(done.json) == {"a": "succeeded", "b": "failed", "c": "succeeded"}
 
 
 def test_a_job_may_be_selected_alone_when_what_it_refers_to_is_kept(project: Project) -> None:

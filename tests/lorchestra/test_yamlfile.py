@@ -132,6 +132,7 @@ def test_both_byte_orders_are_read(width: str, order: str) -> None:
     ("source", "message"),
     [
         (b"a: 1\nb\xc3\xa9: \xff", "2:5: not valid UTF-8 text"),
+        (b"a\x0bb: \xff", "1:6: not valid UTF-8 text"),
         (b"a: \xed\xa0\x80", "1:4: not valid UTF-8 text"),
         ("é: é".encode()[:-1], "1:4: not valid UTF-8 text"),
         ("\ufeffa".encode("utf-16-le") + b"\0", "1:2: not valid UTF-16 text"),
@@ -202,6 +203,7 @@ INDENTATION = "check the indentation, and the quotes before it"
         ("~: 1", "1:1: a key must be text, not ~"),
         ("? \n: 1", "1:2: a key must be text, not empty"),
         ("[a]: 1", "1:1: a key must be text, not a list"),
+        ("a: {b: # c", "1:10: expected a value here"),
         ("? {a: b}\n: 1", "1:3: a key must be text, not a mapping"),
     ],
 )

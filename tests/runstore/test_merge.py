@@ -125,6 +125,55 @@ class TestFold:
         assert [attempt.number for attempt in job.attempts] == [2, 10]
         assert (job.status, job.output) == ("succeeded", {"x": 10})
 
+    WAITS = (
+        planned("a"),
+        record("start", job="a", attempt=1),
+        record("done", job="a", attempt=1, status="failed"),
+    )
+    TRIED = (record("retry_wait", delay_s=9.0, tries=1), record("end", status="failed"))
+
+    @pytest.mark.parametrize("known", [3, 2], ids=["done", "not yet done"])
+    def test_a_job_that_waits_to_be_tried_again_is_at_work_as_long_as_its_run(
+        self, known: int
+    ) -> None:
+        tried = {("a", 1): [*self.TRIED]}
+        alive = fold(self.WAITS[:known], tried, alive=True)
+        assert statuses(alive) == {"a": "running"}
+        assert alive.jobs["a"].attempts[0].status == "failed"
+        assert statuses(fold(self.WAITS[:known], tried)) == {"a": "failed"}
+        ended = [*self.WAITS, record("end", status="interrupted")]
+        assert statuses(fold(ended, tried, alive=True)) == {"a": "failed"}
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            record("retry_cancelled", of="a", reason="the run was interrupted"),
+            record("begin", segment=2),
+        ],
+        ids=["it is given up", "the run is resumed"],
+    )
+    def test_it_waits_no_more_when(self, more: Record) -> None:
+        own = [*self.WAITS, more, planned("a")]
+        assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "failed"}
+
+    def test_it_is_what_its_next_attempt_becomes(self) -> None:
+        own = [*self.WAITS, record("start", job="a", attempt=2)]
+        own += [record("done", job="a", attempt=2, status="succeeded")]
+        assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "succeeded"}
+
+    def test_so_it_does_when_the_file_of_the_run_was_read_too_early_to_tell_of_it(self) -> None:
+        state = fold([planned("a")], {("a", 1): [*self.TRIED]}, alive=True)
+        assert statuses(state) == {"a": "running"}
+
+    def test_but_not_after_a_resume_that_settles_an_attempt_whose_start_is_lost(self) -> None:
+        own = [planned("a"), record("begin", segment=2), self.WAITS[2]]
+        assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "failed"}
+
+    @pytest.mark.parametrize("of", [None, 3, ["a"]])
+    def test_a_retry_that_nobody_names_is_not_cancelled(self, of: object) -> None:
+        own = [*self.WAITS, record("retry_cancelled", of=of)]
+        assert statuses(fold(own, {("a", 1): [*self.TRIED]}, alive=True)) == {"a": "running"}
+
     def test_a_job_without_attempts_has_no_output(self) -> None:
         assert fold([planned("a")]).jobs["a"].output is None
 

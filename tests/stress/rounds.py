@@ -1,0 +1,296 @@
+"""One round: a pipeline is run, hurt at random moments, gone on with to its end, and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+
+from lorchestra import Options, run_pipeline
+from lorchestra.loader import load_pipeline
+from runstore import RunStore, RunView
+from tests.leaks import nothing_left_behind
+from tests.stress.pipelines import Work, random_work
+
+# Every process of a round has it in its environment, with the round's own value.
+MARK = "STRESS_ROUND"
+PROGRAM = (sys.executable, "-m", "lorchestra", "pipeline", "p")
+PATIENCE_S = 120.0
+_MOST_RESUMES = 30
+_DOWN = [
+    ("kill", 6),
+    ("interrupt", 2),
+    ("terminate", 2),
+    ("twice", 2),
+    ("limit", 1),
+    ("nothing", 1),
+]
+_SIGNALS = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
+
+
+@dataclass
+class Figures:
+    """What rounds amounted to."""
+
+    rounds: int = 0
+    jobs: int = 0
+    attempts: int = 0
+    kills: int = 0
+    interrupts: int = 0
+    resumes: int = 0
+    started_twice: int = 0
+    seconds: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def __iadd__(self, other: Figures) -> Figures:
+        for name in ("rounds", "jobs", "attempts", "kills", "interrupts", "resumes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.started_twice += other.started_twice
+        self.seconds += other.seconds
+        self.statuses += other.statuses
+        return self
+
+    def __str__(self) -> str:
+        attempts = ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
+        return (
+            f"{self.rounds} rounds, {self.jobs} jobs, {self.attempts} attempts ({attempts}), "
+            f"{self.kills} kills, {self.interrupts} interrupts, {self.resumes} resumes, "
+            f"{self.started_twice} started twice, {self.seconds:.0f} s"
+        )
+
+
+class Round:
+    """One round in a folder of its own. A round of the same name does the same, but for timing."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.chance = Random(name)
+        self.root = root
+        self.work: Work = random_work(name, self.chance)
+        self.path = self.work.write(root)
+        self.store = RunStore(root / "store", "os")
+        self.guard = ["--guard", "fail"] if self.chance.random() < 0.3 else []
+        self.mark = f"{name}-{os.getpid()}"
+        self.figures = Figures(rounds=1, jobs=len(self.work.job_ids))
+
+    def run(self) -> Figures:
+        """Hurt it, go on with it, and hold all that there is against itself.
+
+        Raises:
+            AssertionError: Something is lost, wrong, or left behind.
+        """
+        began = time.monotonic()
+        try:
+            for _ in range(self.chance.randint(1, 4)):
+                self._hurt()
+            self._finish()
+            self._check()
+        finally:
+            self._end_all()
+        self.figures.seconds = time.monotonic() - began
+        return self.figures
+
+    def _hurt(self) -> None:
+        """Run, or go on with, the pipeline, and stop that somehow."""
+        names, weights = zip(*_DOWN, strict=True)
+        (how,) = self.chance.choices(names, weights)
+        files = self._files()
+        limit = f"{self.chance.uniform(0.1, 1.5):.2f}s"
+        process = self._start(*(["--timeout", limit] if how == "limit" else []))
+        if how == "twice":
+            self._start_another(files)
+        elif how not in {"nothing", "limit"}:
+            self._let_it_work(process, files)
+        if how == "kill":
+            self.figures.kills += process.poll() is None
+            process.kill()
+            process.wait()
+            self._check_crashed()
+            return
+        if how in _SIGNALS:
+            self.figures.interrupts += process.poll() is None
+            process.send_signal(_SIGNALS[how])
+            if self.chance.random() < 0.4:
+                time.sleep(self.chance.uniform(0, 0.3))
+                process.send_signal(self.chance.choice(list(_SIGNALS.values())))
+        self._check_ended(process.wait(PATIENCE_S), began=self._files() > files)
+
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
+        run_ids = self.store.run_ids()
+        self.figures.resumes += bool(run_ids)
+        orphans = self.chance.choices(["kill", "wait"], [3, 1])[0]
+        resume = ["--resume", "--orphans", orphans] if run_ids else []
+        return self._popen(*resume, *options)
+
+    def _popen(self, *options: str) -> subprocess.Popen[bytes]:
+        durability = self.chance.choices(["os", "disk"], [4, 1])[0]
+        workers = str(self.work.workers)
+        common = ["--store", str(self.store.path), "--durability", durability, *self.guard]
+        with open(self.root / "stderr", "ab") as stderr:
+            return subprocess.Popen(
+                [*PROGRAM, *options, *common, "--max-workers", workers, "--progress", "none"],
+                cwd=self.root,
+                env={**os.environ, MARK: self.mark},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
+    def _let_it_work(self, process: subprocess.Popen[bytes], files: int) -> None:
+        """Wait for a random moment, mostly one of those in which jobs come and go."""
+        is_early = self.chance.random() < 0.2
+        after_s = self.chance.uniform(0, 0.5 if is_early else 0.2 + 0.01 * self.figures.jobs)
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_early and self._files() == files and time.monotonic() < deadline:
+            if process.poll() is not None:
+                return
+            time.sleep(0.005)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(after_s)
+
+    def _files(self) -> int:
+        """How many files the run has of its own: one more when it has begun, or is gone on with."""
+        return len(list(self.root.glob("store/runs/*/run*.jsonl")))
+
+    def _start_another(self, files: int) -> None:
+        """Go on with the same run a second time: only one of the two may."""
+        if self.chance.random() < 0.6 or not self.store.run_ids():
+            deadline = time.monotonic() + PATIENCE_S
+            while self._files() == files and time.monotonic() < deadline:
+                time.sleep(0.005)
+        else:
+            time.sleep(self.chance.uniform(0, 0.1))
+        other = self._popen("--resume", "--orphans", "fail")
+        code = other.wait(PATIENCE_S)
+        assert code in {0, 1, 75}, self._said()
+        self.figures.started_twice += code == 75
+
+    def _check_crashed(self) -> None:
+        for run_id in self.store.run_ids():
+            report = self.store.verify(run_id)
+            assert report.ok, report.errors
+            assert self.store.read(run_id).status != "running"
+
+    def _check_ended(self, code: int, *, began: bool) -> None:
+        """A run that ended by itself, or was interrupted, is complete and leaves no process.
+
+        Before there is a run, and after it has ended, a signal ends the program as it does others.
+        """
+        assert code in {0, 1, 75, 130, 143, -signal.SIGINT, -signal.SIGTERM}, (code, self._said())
+        # That of a job that failed is shown with a margin.
+        assert b"\nTraceback" not in b"\n" + self._said(), self._said()
+        if code == 75:
+            return
+        for run_id in self.store.run_ids():
+            view = self.store.read(run_id)
+            assert self.store.verify(run_id).ok
+            # Where it may have to wait for a guard, a signal ends the opening of the run.
+            assert view.end or not began or self.guard, self._said()
+            if view.end:
+                assert_complete(view, len(self.work.job_ids))
+        if began:
+            assert [each.cmdline() for each in self._processes()] == []
+
+    def _said(self) -> bytes:
+        return (self.root / "stderr").read_bytes() if (self.root / "stderr").exists() else b""
+
+    def _finish(self) -> None:
+        """Go on with it, here, until all has succeeded; that leaves no thread and no descriptor."""
+        pipeline = load_pipeline(self.path, self.root)
+        options = Options(self.work.workers, stop_on_failure=False)
+        with marked(self.mark):
+            for _ in range(_MOST_RESUMES):
+                run_ids = self.store.run_ids()
+                if run_ids and self.store.read(run_ids[0]).status == "succeeded":
+                    return
+                self.figures.resumes += bool(run_ids)
+                resume = run_ids[0] if run_ids else None
+                rule: Any = self.chance.choice(["kill", "wait"])
+                with nothing_left_behind():
+                    run_pipeline(pipeline, self.store, options, resume=resume, orphans=rule)
+                assert list(self._processes()) == []
+        raise AssertionError("it does not come to its end")
+
+    def _check(self) -> None:
+        (run_id,) = self.store.run_ids()
+        view = self.store.read(run_id)
+        assert view.status == "succeeded"
+        assert list(view.jobs) == self.work.job_ids
+        report = self.store.verify(run_id, receipt=view.receipt)
+        assert report.ok, report.errors
+        assert_complete(view, len(self.work.job_ids))
+        assert not (self.root / "clashes").exists(), (self.root / "clashes").read_text()
+        for job_id in self.work.job_ids:
+            self._check_job(view, job_id)
+
+    def _check_job(self, view: RunView, job_id: str) -> None:
+        """What a job did, by its own account, is what the record says of it."""
+        job, did = view.jobs[job_id], self._did(job_id)
+        statuses = {attempt.number: attempt.status for attempt in job.attempts}
+        self.figures.attempts += len(statuses)
+        self.figures.statuses += Counter(statuses.values())
+        assert list(statuses) == [*range(1, len(statuses) + 1)], (job_id, statuses)
+        assert did["begin"] <= statuses.keys(), (job_id, did, statuses)
+        succeeded = {number for number, status in statuses.items() if status == "succeeded"}
+        assert len(succeeded) == 1 or (job_id in self.work.allowed and not succeeded), statuses
+        # One whose runner was killed may have come to its end, or never begun.
+        assert succeeded <= did["end"], (job_id, did, statuses)
+        failed = {number for number, status in statuses.items() if status == "failed"}
+        assert failed <= did["begin"] - did["end"], (job_id, did, statuses)
+        if succeeded:
+            assert job.output == {"attempt": max(statuses)} == {"attempt": min(succeeded)}
+
+    def _did(self, job_id: str) -> dict[str, set[int]]:
+        did: dict[str, list[int]] = defaultdict(list, begin=[], end=[])
+        keys = set()
+        with suppress(FileNotFoundError):
+            for line in (self.root / "did" / job_id).read_text().splitlines():
+                what, number, *key = line.split()
+                did[what].append(int(number))
+                keys.update(key)
+        assert len(keys) <= 1
+        assert all(len(numbers) == len(set(numbers)) for numbers in did.values()), (job_id, did)
+        return {what: set(numbers) for what, numbers in did.items()}
+
+    def _processes(self) -> Iterator[psutil.Process]:
+        """The processes of this round that have not ended."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.pid == os.getpid() or process.environ().get(MARK) != self.mark:
+                    continue
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
+
+    def _end_all(self) -> None:
+        for process in self._processes():
+            with suppress(psutil.Error):
+                process.kill()
+
+
+@contextmanager
+def marked(mark: str) -> Iterator[None]:
+    """Let what is started here have the mark."""
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+
+
+def assert_complete(view: RunView, jobs: int) -> None:
+    """Nothing of a run that has ended is open, and its last record counts its jobs."""
+    counts = Counter(job.status for job in view.jobs.values())
+    assert sum(counts.values()) == jobs
+    assert not counts.keys() & {"running", "planned"}, counts
+    assert json.loads(json.dumps(view.end["counts"])) == counts
