@@ -1,18 +1,34 @@
-"""Which job of a stage starts next, and which one has to wait: pure decisions, no I/O, no clock.
+"""Which job of a stage starts next, and which one has to wait: no I/O of its own, no clock.
 
-Jobs start in the order written. One that is to be tried again waits its time out here: it takes up
-no worker meanwhile. Not thread-safe.
+Jobs start in the order written: the first one whose limits are free. One that is to be tried again
+waits its time out here: it takes up neither a worker nor a limit meanwhile.
+
+A job that is passed over for a limit claims it: from then on no other job takes of that limit
+before it has started, and it is looked at before all jobs that have not been passed over. So no job
+starves, however much it needs and however often others are tried again. Jobs that need the same
+stand in one row, of which only the first is looked at: that is as good as to look at all.
+
+Not thread-safe.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lorchestra.limits import Grant, Limits, Refusal, Shortage, Ticket
 from lorchestra.model import Job, Outcome
 from lorchestra.retrying import Turn
+
+TOLD_AFTER_S = 1.0  # a wait for a limit that is shorter is not worth a line
+
+_IN_ORDER = "other jobs are before it"
+
+# Who is looked at first.
+_PASSED_OVER, _TRIED_AGAIN, _NEW = range(3)
 
 
 class Wait(NamedTuple):
@@ -33,11 +49,61 @@ class GivenUp(NamedTuple):
     outcome: Outcome
 
 
+class Held(NamedTuple):
+    """A job that has been waiting for limits for a while, and what it lacks."""
+
+    job: Job
+    shortages: tuple[Shortage, ...]
+
+
 class _Waiting(NamedTuple):
+    """A job that is tried again when its time has come."""
+
     ready_at: float
     number: int
     turn: Turn
     outcome: Outcome
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A job that may start as soon as its limits are free.
+
+    Attributes:
+        turn: Its turn.
+        waited: How it has waited until it is tried again; None: it is new.
+        ticket: With what it asks for its limits.
+        claims: The limits for which it has been passed over.
+        since: When that was first; None: it has not been.
+        is_told: Whether somebody has been told of that.
+        shortages: What it lacked when it was looked at last.
+    """
+
+    turn: Turn
+    waited: _Waiting | None = None
+    ticket: Ticket = field(init=False)
+    claims: set[str] = field(default_factory=set)
+    since: float | None = None
+    is_told: bool = False
+    shortages: tuple[Shortage, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.ticket = Ticket(self.turn.job.limits)
+
+    @property
+    def needs(self) -> frozenset[tuple[str, int]]:
+        """What it needs, as what it has in common with the others of its row."""
+        return frozenset(self.ticket.needs.items())
+
+
+class _Placed(NamedTuple):
+    """A ready job and its place: no two have the same."""
+
+    place: tuple[int, int]
+    ready: _Ready
+
+
+_Row = list[_Placed]
 
 
 class StageQueue:
@@ -47,34 +113,42 @@ class StageQueue:
         halted_by: Why nothing more is started; None: more is.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], *, stop_on_failure: bool, limits: Limits | None = None
+    ) -> None:
         self.halted_by: str | None = None
-        self._jobs = iter(jobs)
         self._stop_on_failure = stop_on_failure
+        self._limits = limits or Limits()
+        self._rows: dict[frozenset[tuple[str, int]], _Row] = {}
+        self._grants: dict[str, Grant] = {}
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
         self._may_come_back = 0  # jobs at work that may be tried again
+        self._jobs = jobs
+        for number, job in enumerate(jobs):
+            self._line_up(_Ready(Turn(job)), (_NEW, number))
 
     def next(self, now: float) -> Turn | Wait | None:
-        """What to start now; None: there is nothing to start any more.
+        """What to start now, with its limits taken; None: there is nothing to start any more.
 
         Args:
             now: The time, by a clock that never steps back, in seconds.
         """
         if self.halted_by is not None:
             return None
-        turn = self._due(now) or self._new()
-        if turn is not None:
-            turn.tries += 1
-            turn.began = now if turn.began is None else turn.began
-            self._may_come_back += turn.job.retries is not None
+        self._line_up_due(now)
+        times: list[float] = []
+        if (turn := self._first_free(now, times)) is not None:
             return turn
+        if not (self._rows or self._waiting):
+            return Wait(None) if self._may_come_back else None
         if self._waiting:
-            return Wait(self._waiting[0].ready_at - now)
-        return Wait(None) if self._may_come_back else None
+            times.append(self._waiting[0].ready_at - now)
+        times += [since + TOLD_AFTER_S - now for since, _ in self._untold()]
+        return Wait(max(0.0, min(times)) if times else None)
 
     def finished(self, turn: Turn, outcome: Outcome, again_in_s: float | None, now: float) -> None:
-        """Take in how an attempt ended.
+        """Take in how an attempt ended, and give back its limits.
 
         Args:
             turn: What was started.
@@ -83,6 +157,9 @@ class StageQueue:
             now: The time.
         """
         self._may_come_back -= turn.job.retries is not None
+        if (grant := self._grants.pop(turn.job.id, None)) is not None:
+            grant.release()
+        turn.descriptors = ()
         if again_in_s is not None:
             waiting = _Waiting(now + again_in_s, next(self._numbers), turn, outcome)
             heapq.heappush(self._waiting, waiting)
@@ -93,22 +170,90 @@ class StageQueue:
         """Start nothing more."""
         self.halted_by = self.halted_by or reason
 
+    def held(self, now: float) -> list[Held]:
+        """The jobs that have been waiting for limits for a second; each is told once a wait."""
+        found = []
+        for since, ready in self._untold():
+            if now - since >= TOLD_AFTER_S:
+                ready.is_told = True
+                found.append(Held(ready.turn.job, ready.shortages))
+        return found
+
     def rest(self) -> list[Job]:
-        """The jobs that never started."""
-        return list(self._jobs)
+        """The jobs that never started, in the order written."""
+        new = {ready.turn.job.id for ready in self._all_ready() if ready.waited is None}
+        return [job for job in self._jobs if job.id in new]
 
     def given_up(self) -> list[GivenUp]:
         """The jobs that were to be tried again when the queue was halted, in that order."""
-        found = sorted(self._waiting)
+        due = (ready.waited for ready in self._all_ready() if ready.waited is not None)
+        found = sorted([*self._waiting, *due])
         self._waiting.clear()
+        self._rows = {
+            needs: kept
+            for needs, row in self._rows.items()
+            if (kept := [placed for placed in row if placed.ready.waited is None])
+        }
         return [GivenUp(each.turn.job, each.turn.tries, each.outcome) for each in found]
 
-    def _due(self, now: float) -> Turn | None:
-        """The job whose wait is over."""
-        if self._waiting and self._waiting[0].ready_at <= now:
-            return heapq.heappop(self._waiting).turn
+    def _all_ready(self) -> Iterator[_Ready]:
+        return (placed.ready for row in self._rows.values() for placed in row)
+
+    def _untold(self) -> list[tuple[float, _Ready]]:
+        """Those who wait for limits, and since when, of whom nobody has been told."""
+        firsts = (row[0].ready for row in self._rows.values())
+        return [
+            (ready.since, ready)
+            for ready in firsts
+            if ready.since is not None and not ready.is_told
+        ]
+
+    def _line_up_due(self, now: float) -> None:
+        """Let those whose time has come be looked at."""
+        while self._waiting and self._waiting[0].ready_at <= now:
+            waited = heapq.heappop(self._waiting)
+            place = (_TRIED_AGAIN, next(self._numbers))
+            self._line_up(_Ready(waited.turn, waited), place)
+
+    def _line_up(self, ready: _Ready, place: tuple[int, int]) -> None:
+        heapq.heappush(self._rows.setdefault(ready.needs, []), _Placed(place, ready))
+
+    def _first_free(self, now: float, times: list[float]) -> Turn | None:
+        """Start the first one whose limits are free; else note when to ask again."""
+        claimed: set[str] = set()
+        for row in sorted(self._rows.values(), key=lambda row: row[0].place):
+            ready = row[0].ready
+            if before := claimed.intersection(ready.ticket.needs):
+                passed = tuple(Shortage(name, _IN_ORDER) for name in sorted(before))
+                answer: Grant | Refusal = Refusal(passed, None)
+            else:
+                answer = self._limits.take(ready.ticket, now)
+            if isinstance(answer, Grant):
+                return self._start(row, answer, now)
+            self._pass_over(row, answer.shortages, now)
+            claimed |= ready.claims
+            if answer.again_in_s is not None:
+                times.append(answer.again_in_s)
         return None
 
-    def _new(self) -> Turn | None:
-        job = next(self._jobs, None)
-        return None if job is None else Turn(job)
+    def _pass_over(self, row: _Row, shortages: tuple[Shortage, ...], now: float) -> None:
+        """Let the first of a row claim what it lacks."""
+        ready = row[0].ready
+        ready.shortages = shortages
+        ready.claims.update(short.name for short in shortages)
+        if ready.since is None:
+            ready.since = now
+            # Before all in its row, so it is still the first.
+            row[0] = _Placed((_PASSED_OVER, next(self._numbers)), ready)
+
+    def _start(self, row: _Row, grant: Grant, now: float) -> Turn:
+        ready = heapq.heappop(row).ready
+        if not row:
+            del self._rows[ready.needs]
+        turn = ready.turn
+        turn.tries += 1
+        turn.began = now if turn.began is None else turn.began
+        turn.descriptors = grant.descriptors
+        self._grants[turn.job.id] = grant
+        self._may_come_back += turn.job.retries is not None
+        return turn

@@ -82,7 +82,7 @@ def test_a_byte_order_mark_does_no_harm(root: Path) -> None:
     ("line", "message"),
     [
         ('stroe = "x"', "unknown key 'stroe' (did you mean store?)"),
-        ("limits = {}", "unknown key 'limits'"),
+        ("limits = 2", "limits must be a table, not 2"),
         ("store = 3", "store must be the path of a folder, not 3"),
         ("store = ['x']", "store must be the path of a folder, not ['x']"),
         ("store = ''", "store must be the path of a folder, not ''"),
