@@ -75,7 +75,7 @@ WHOLE: dict[str, Any] = {
         "e": {"required": True},
     },
     "secrets": ["A", {"B": {"file": "b"}}],
-    "limits": {"x": 2, "y": {"capacity": 1, "rate": "10/min"}},
+    "limits": {"x": 2, "rate": 1, "y": {"capacity": 1, "rate": "10/min"}},
     "stages": [
         {
             "name": "s",
