@@ -3,10 +3,10 @@
 Jobs start in the order written: the first one whose limits are free. One that is to be tried again
 waits its time out here: it takes up neither a worker nor a limit meanwhile.
 
-A job that is passed over for a limit claims it: from then on no other job takes of that limit
-before it has started, and it is looked at before all jobs that have not been passed over. So no job
-starves, however much it needs and however often others are tried again. Jobs that need the same
-stand in one row, of which only the first is looked at: that is as good as to look at all.
+A job that is passed over for a limit claims it: from then on no job behind it takes of that limit
+before it has started, and it stands before all jobs that are tried again later. So no job starves,
+however much it needs and however often others are tried again. Jobs that need the same stand in one
+row: they are passed over together, and only the first is looked at.
 
 Not thread-safe.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,8 +28,9 @@ TOLD_AFTER_S = 1.0  # a wait for a limit that is shorter is not worth a line
 
 _IN_ORDER = "other jobs are before it"
 
-# Who is looked at first.
-_PASSED_OVER, _TRIED_AGAIN, _NEW = range(3)
+# Who stands before whom: those who were passed over, in the order written, and those who were and
+# are tried again; then those whose time has come to be tried again, and those who are new.
+_PASSED_NEW, _PASSED_AGAIN, _AGAIN, _NEW = range(4)
 
 
 class Wait(NamedTuple):
@@ -73,8 +75,7 @@ class _Ready:
         turn: Its turn.
         waited: How it has waited until it is tried again; None: it is new.
         ticket: With what it asks for its limits.
-        claims: The limits for which it has been passed over.
-        since: When that was first; None: it has not been.
+        since: When it was first passed over; None: it has not been.
         is_told: Whether somebody has been told of that.
         shortages: What it lacked when it was looked at last.
     """
@@ -82,7 +83,6 @@ class _Ready:
     turn: Turn
     waited: _Waiting | None = None
     ticket: Ticket = field(init=False)
-    claims: set[str] = field(default_factory=set)
     since: float | None = None
     is_told: bool = False
     shortages: tuple[Shortage, ...] = ()
@@ -90,20 +90,57 @@ class _Ready:
     def __post_init__(self) -> None:
         self.ticket = Ticket(self.turn.job.limits)
 
-    @property
-    def needs(self) -> frozenset[tuple[str, int]]:
-        """What it needs, as what it has in common with the others of its row."""
-        return frozenset(self.ticket.needs.items())
-
 
 class _Placed(NamedTuple):
-    """A ready job and its place: no two have the same."""
+    """A ready job and its place; no two have the same one."""
 
     place: tuple[int, int]
     ready: _Ready
 
 
-_Row = list[_Placed]
+class _Row:
+    """The jobs that need the same limits: what one of them cannot have, none can.
+
+    Attributes:
+        claims: The limits for which those have been passed over that were.
+    """
+
+    def __init__(self) -> None:
+        self.claims: set[str] = set()
+        self._passed: list[_Placed] = []
+        self._fresh: list[_Placed] = []
+
+    def __iter__(self) -> Iterator[_Ready]:
+        return (placed.ready for placed in (*self._passed, *self._fresh))
+
+    def __bool__(self) -> bool:
+        return bool(self._passed or self._fresh)
+
+    @property
+    def first(self) -> _Placed:
+        """Who is looked at."""
+        return (self._passed or self._fresh)[0]
+
+    def join(self, place: tuple[int, int], ready: _Ready) -> None:
+        """Stand where one belongs."""
+        heapq.heappush(self._fresh, _Placed(place, ready))
+
+    def pass_over(self, shortages: tuple[Shortage, ...], now: float) -> None:
+        """Let all claim what the first one lacks."""
+        self.claims.update(short.name for short in shortages)
+        for (rank, number), ready in self._fresh:
+            ready.since = now
+            passed = _PASSED_NEW if rank == _NEW else _PASSED_AGAIN
+            heapq.heappush(self._passed, _Placed((passed, number), ready))
+        self._fresh.clear()
+        self.first.ready.shortages = shortages
+
+    def leave(self) -> _Ready:
+        """Take out the first one, which starts."""
+        ready = heapq.heappop(self._passed or self._fresh).ready
+        if not self._passed:
+            self.claims.clear()
+        return ready
 
 
 class StageQueue:
@@ -119,14 +156,14 @@ class StageQueue:
         self.halted_by: str | None = None
         self._stop_on_failure = stop_on_failure
         self._limits = limits or Limits()
-        self._rows: dict[frozenset[tuple[str, int]], _Row] = {}
+        self._rows: dict[frozenset[tuple[str, int]], _Row] = defaultdict(_Row)
         self._grants: dict[str, Grant] = {}
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
         self._may_come_back = 0  # jobs at work that may be tried again
         self._jobs = jobs
         for number, job in enumerate(jobs):
-            self._line_up(_Ready(Turn(job)), (_NEW, number))
+            self._row_of(job).join((_NEW, number), _Ready(Turn(job)))
 
     def next(self, now: float) -> Turn | Wait | None:
         """What to start now, with its limits taken; None: there is nothing to start any more.
@@ -186,71 +223,58 @@ class StageQueue:
 
     def given_up(self) -> list[GivenUp]:
         """The jobs that were to be tried again when the queue was halted, in that order."""
-        due = (ready.waited for ready in self._all_ready() if ready.waited is not None)
+        due = [ready.waited for ready in self._all_ready() if ready.waited is not None]
         found = sorted([*self._waiting, *due])
         self._waiting.clear()
-        self._rows = {
-            needs: kept
-            for needs, row in self._rows.items()
-            if (kept := [placed for placed in row if placed.ready.waited is None])
-        }
         return [GivenUp(each.turn.job, each.turn.tries, each.outcome) for each in found]
 
     def _all_ready(self) -> Iterator[_Ready]:
-        return (placed.ready for row in self._rows.values() for placed in row)
+        return itertools.chain.from_iterable(self._rows.values())
+
+    def _in_order(self) -> list[_Row]:
+        return sorted(self._rows.values(), key=lambda row: row.first.place)
 
     def _untold(self) -> list[tuple[float, _Ready]]:
         """Those who wait for limits, and since when, of whom nobody has been told."""
-        firsts = (row[0].ready for row in self._rows.values())
+        firsts = (row.first.ready for row in self._in_order())
         return [
             (ready.since, ready)
             for ready in firsts
             if ready.since is not None and not ready.is_told
         ]
 
+    def _row_of(self, job: Job) -> _Row:
+        return self._rows[frozenset(job.limits.items())]
+
     def _line_up_due(self, now: float) -> None:
         """Let those whose time has come be looked at."""
         while self._waiting and self._waiting[0].ready_at <= now:
             waited = heapq.heappop(self._waiting)
-            place = (_TRIED_AGAIN, next(self._numbers))
-            self._line_up(_Ready(waited.turn, waited), place)
-
-    def _line_up(self, ready: _Ready, place: tuple[int, int]) -> None:
-        heapq.heappush(self._rows.setdefault(ready.needs, []), _Placed(place, ready))
+            place = (_AGAIN, next(self._numbers))
+            self._row_of(waited.turn.job).join(place, _Ready(waited.turn, waited))
 
     def _first_free(self, now: float, times: list[float]) -> Turn | None:
         """Start the first one whose limits are free; else note when to ask again."""
         claimed: set[str] = set()
-        for row in sorted(self._rows.values(), key=lambda row: row[0].place):
-            ready = row[0].ready
-            if before := claimed.intersection(ready.ticket.needs):
+        for row in self._in_order():
+            ticket = row.first.ready.ticket
+            if before := claimed.intersection(ticket.needs):
                 passed = tuple(Shortage(name, _IN_ORDER) for name in sorted(before))
                 answer: Grant | Refusal = Refusal(passed, None)
             else:
-                answer = self._limits.take(ready.ticket, now)
+                answer = self._limits.take(ticket, now)
             if isinstance(answer, Grant):
                 return self._start(row, answer, now)
-            self._pass_over(row, answer.shortages, now)
-            claimed |= ready.claims
+            row.pass_over(answer.shortages, now)
+            claimed |= row.claims
             if answer.again_in_s is not None:
                 times.append(answer.again_in_s)
         return None
 
-    def _pass_over(self, row: _Row, shortages: tuple[Shortage, ...], now: float) -> None:
-        """Let the first of a row claim what it lacks."""
-        ready = row[0].ready
-        ready.shortages = shortages
-        ready.claims.update(short.name for short in shortages)
-        if ready.since is None:
-            ready.since = now
-            # Before all in its row, so it is still the first.
-            row[0] = _Placed((_PASSED_OVER, next(self._numbers)), ready)
-
     def _start(self, row: _Row, grant: Grant, now: float) -> Turn:
-        ready = heapq.heappop(row).ready
+        turn = row.leave().turn
         if not row:
-            del self._rows[ready.needs]
-        turn = ready.turn
+            del self._rows[frozenset(turn.job.limits.items())]
         turn.tries += 1
         turn.began = now if turn.began is None else turn.began
         turn.descriptors = grant.descriptors

@@ -86,8 +86,8 @@ def test_a_job_file_may_name_limits(tmp_path: Path) -> None:
     assert load(tmp_path, "{a: 2}", jobs__named_yaml=named).jobs[0].limits == {"a": 1}
     assert problems(tmp_path, "{b: 2}", jobs__named_yaml=named) == [
         (
-            "named.yaml:2:10: limit 'a' is not defined, neither under limits of the pipeline nor in "
-            "the configuration"
+            "named.yaml:2:10: limit 'a' is not defined, neither under limits of the pipeline nor "
+            "in the configuration"
         )
     ]
 
@@ -142,8 +142,8 @@ def test_mistakes_in_what_a_job_needs(tmp_path: Path, needs: str, mistakes: list
         (
             "{a b: 1}",
             (
-                "1:10: the name of limit 'a b' must be 1 to 64 letters, digits, _, . and -, and begin "
-                "with a letter or a digit"
+                "1:10: the name of limit 'a b' must be 1 to 64 letters, digits, _, . and -, "
+                "and begin with a letter or a digit"
             ),
         ),
     ],
