@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class Limits:
         self._shared_names = frozenset(quota.name for quota in shared)
         self._host = _host_limits(shared, state_folder) if shared else None
         self._turn = threading.Lock()
-        self._taken: dict[int, Slots] = {}
+        self._taken: set[Slots] = set()
 
     def prepare(self) -> None:
         """Find out whether what is shared with other runs can be kept.
@@ -66,15 +66,15 @@ class Limits:
                 slots = answer
             self._run.take(ticket.needs, now)
             if slots is not None:
-                self._taken[id(ticket)] = slots
+                self._taken.add(slots)
         descriptors = slots.descriptors() if slots else ()
-        return Grant(descriptors, partial(self._give_back, ticket))
+        return Grant(descriptors, partial(self._give_back, ticket.needs, slots))
 
-    def _give_back(self, ticket: Ticket) -> None:
+    def _give_back(self, needs: Mapping[str, int], slots: Slots | None) -> None:
         with self._turn:
-            self._run.give_back(ticket.needs)
-            slots = self._taken.pop(id(ticket), None)
+            self._run.give_back(needs)
             if self._host is not None and slots is not None:
+                self._taken.discard(slots)
                 self._host.give_back(slots)
 
     def stand_aside(self) -> None:
@@ -87,7 +87,7 @@ class Limits:
         """Give back to other runs whatever is still taken."""
         self.stand_aside()
         with self._turn:
-            for slots in self._taken.values():
+            for slots in self._taken:
                 slots.release()
             self._taken.clear()
 
