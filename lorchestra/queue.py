@@ -257,7 +257,7 @@ class StageQueue:
         """Start the first one whose limits are free; else note when to ask again."""
         claimed: set[str] = set()
         for row in self._in_order():
-            ticket = row.first.ready.ticket
+            ticket, ticket.order = row.first.ready.ticket, row.first.place
             if before := claimed.intersection(ticket.needs):
                 passed = tuple(Shortage(name, _IN_ORDER) for name in sorted(before))
                 answer: Grant | Refusal = Refusal(passed, None)

@@ -55,6 +55,7 @@ class Ticket:
 
     Attributes:
         needs: How many units of which limits.
+        order: Where it stands among the jobs of its run.
         number: What it is called in the line of this machine; empty: it has never stood there.
         pause_s: How long it waited before it last looked there.
         looks_at: When it looks there again.
@@ -63,6 +64,7 @@ class Ticket:
     """
 
     needs: Mapping[str, int]
+    order: tuple[int, int] = (0, 0)
     number: str = ""
     pause_s: float = 0.0
     looks_at: float = 0.0

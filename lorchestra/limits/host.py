@@ -60,7 +60,7 @@ class HostLimits:
     def __init__(self, quotas: Iterable[Quota], folder: Path | None = None) -> None:
         self._quotas = {quota.name: quota for quota in quotas}
         self._given_folder = folder
-        self._in_line: set[str] = set()
+        self._in_line: dict[str, Ticket] = {}
         self._given_back = 0
 
     def prepare(self) -> None:
@@ -124,19 +124,33 @@ class HostLimits:
             if not is_ours:
                 return tuple(Shortage(name, _IN_LINE) for name in needs)
             line = self._read_line(now)
-            attempt = self._attempt(needs, line.claimed_before(ticket.number))
-            if not attempt.shortages:
-                if ticket.number in self._in_line and line.leave({ticket.number}):
-                    with contextlib.suppress(OSError):  # it is forgotten soon
-                        self._write_line(line)
-                self._in_line.discard(ticket.number)
-                return attempt.slots
-            attempt.slots.release()
-            ticket.number = ticket.number or os.urandom(8).hex()
-            line.stay(ticket.number, attempt.shortages, now)
-            self._write_line(line)
-            self._in_line.add(ticket.number)
-            return tuple(attempt.shortages.values())
+            self._take_over(ticket, line)
+            attempt = self._attempt(needs, line.claimed_before(ticket.number, self._in_line))
+            if attempt.shortages:
+                attempt.slots.release()
+                ticket.number = ticket.number or os.urandom(8).hex()
+                line.stay(ticket.number, attempt.shortages, now)
+                self._in_line[ticket.number] = ticket
+                line.see(self._in_line, now)
+                self._write_line(line)
+                return tuple(attempt.shortages.values())
+            if self._in_line.pop(ticket.number, None) and line.leave({ticket.number}):
+                with contextlib.suppress(OSError):  # it is forgotten soon
+                    self._write_line(line)
+            return attempt.slots
+
+    def _take_over(self, ticket: Ticket, line: Line) -> None:
+        """Give a job the place of one that stands behind it in this run, if that is better."""
+        for number in line.numbers():
+            other = self._in_line.get(number)
+            if number == ticket.number:
+                return
+            if other is not None and other.order > ticket.order:
+                other.number, ticket.number = ticket.number, number
+                self._in_line[number] = ticket
+                if other.number:
+                    self._in_line[other.number] = other
+                return
 
     def _attempt(self, needs: Mapping[str, int], claimed: set[str]) -> _Attempt:
         """Take what there is; the starts are written when there is enough of everything."""

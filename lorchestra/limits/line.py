@@ -4,6 +4,9 @@ Each has a claim on what it was refused. The rule is the one that holds among th
 nobody takes of a limit on which somebody before it has a claim. So the first in the line waits for
 nothing but jobs that end, and everybody becomes the first.
 
+Among those of one run the queue of the run decides who is first: its first job takes the first of
+their places. Else a job could wait here for a run that waits for a job behind it there.
+
 Who has not been seen for five seconds has been killed or suspended, and loses its place.
 """
 
@@ -57,13 +60,23 @@ class Line:
         ]
         return orjson.dumps(places)
 
-    def claimed_before(self, number: str) -> set[str]:
-        """The limits on which somebody before this one has a claim; all, if it stands nowhere."""
+    def numbers(self) -> list[str]:
+        """Who stands here, first come first."""
+        return [place.number for place in self._places]
+
+    def claimed_before(self, number: str, own: Collection[str]) -> set[str]:
+        """The limits on which others before this one have a claim; all, if it stands nowhere.
+
+        Args:
+            number: Who asks.
+            own: Those of the same run, which are no others.
+        """
         claimed: set[str] = set()
         for place in self._places:
             if place.number == number:
                 break
-            claimed |= place.claims
+            if place.number not in own:
+                claimed |= place.claims
         return claimed
 
     def stay(self, number: str, claims: Iterable[str], now: float) -> None:
@@ -73,7 +86,12 @@ class Line:
             place = _Place(number, set(), now)
             self._places.append(place)
         place.claims |= set(claims)
-        place.seen_at = now
+
+    def see(self, numbers: Collection[str], now: float) -> None:
+        """Note that these are still there."""
+        for place in self._places:
+            if place.number in numbers:
+                place.seen_at = now
 
     def leave(self, numbers: Collection[str]) -> bool:
         """Leave the line; tells whether any of these stood in it."""

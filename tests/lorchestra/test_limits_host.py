@@ -156,6 +156,35 @@ class TestLine:
         refused(one, ticket(x=1, y=1))
         granted(other, ticket(y=1))
 
+    def test_the_first_job_of_a_run_has_the_first_of_its_places(self, runs: Runs) -> None:
+        """`big` stands before `small` in its run, and has come to the line of the machine later.
+
+        With its own place it would wait for the other run, which waits for `small`, which waits
+        for `big` in the queue of its run.
+        """
+        one, other = runs(SHARED), runs(SHARED)
+        held = granted(one, ticket(x=2))
+        big, small, foreign = ticket(x=2), ticket(x=1), ticket(x=1)
+        small.order = (0, 1)
+        refused(one, small)
+        assert refused(other, foreign) == ["x (other runs are before it)"]
+        assert refused(one, big) == ["x (2 of 2 in use on this machine)"]
+        held.release()
+        granted(one, big, later()).release()
+        assert refused(one, small, later()) == ["x (other runs are before it)"]
+        granted(other, foreign, later())
+
+    def test_a_place_is_kept_while_any_job_of_the_run_looks(self, runs: Runs) -> None:
+        one, other = runs(SHARED), runs(SHARED)
+        granted(one, ticket(x=1))
+        first, second, foreign = ticket(x=2), ticket(x=2), ticket(x=1)
+        second.order = (0, 1)
+        now = time.monotonic()
+        refused(one, first, now)
+        for seconds in range(8):
+            refused(one, second, now + seconds)
+        assert refused(other, foreign, now + 8) == ["x (other runs are before it)"]
+
     def test_who_stands_aside_is_not_waited_for(self, runs: Runs) -> None:
         one, other = runs(SHARED), runs(SHARED)
         granted(one, ticket(x=1))
