@@ -7,7 +7,7 @@ nothing but jobs that end, and everybody becomes the first.
 Among those of one run the queue of the run decides who is first: its first job takes the first of
 their places. Else a job could wait here for a run that waits for a job behind it there.
 
-Who has not been seen for five seconds has been killed or suspended, and loses its place.
+Who has not been seen for three seconds has been killed or suspended, and loses its place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-_FORGOTTEN_S = 5.0
+_FORGOTTEN_S = 3.0
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from lorchestra.limits import Grant, Limits, Ticket
 from lorchestra.limits.host import STATE_DIR
 from lorchestra.quota import Quota
-from tests.lorchestra.cli.commands import Project, ended, run_object, statuses
+from tests.lorchestra.cli.commands import Job, Project, ended, run_object, statuses
 from tests.lorchestra.running import eventually, is_running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and /bin/sh")
@@ -43,7 +44,7 @@ def is_free(state: Path) -> bool:
     limits = Limits([Quota("x", 1, scope="host")], state)
     limits.prepare()
     try:
-        return isinstance(limits.take(Ticket({"x": 1}), 0.0), Grant)
+        return isinstance(limits.take(Ticket({"x": 1}), time.monotonic()), Grant)
     finally:
         limits.close()
 
@@ -104,6 +105,7 @@ def test_after_kill_9_a_unit_is_free_at_once_where_the_job_has_ended(
     with at_work(project) as (process, pid):
         process.send_signal(signal.SIGSTOP)
         os.killpg(pid, signal.SIGKILL)
+        eventually(lambda: not is_running(pid))
         assert not is_free(state)
         process.kill()
         process.wait()
@@ -123,7 +125,7 @@ def test_what_a_job_leaves_in_the_background_does_not_keep_its_unit(
 def test_a_killed_run_that_waited_is_not_waited_for(project: Project, state: Path) -> None:
     holder = Limits([Quota("x", 1, scope="host")], state)
     holder.prepare()
-    held = holder.take(Ticket({"x": 1}), 0.0)
+    held = holder.take(Ticket({"x": 1}), time.monotonic())
     assert isinstance(held, Grant)
     configure(project)
     project.pipeline({"a": {"run": ":", "limits": ["x"]}})
@@ -199,7 +201,7 @@ class TestMistakes:
 class TestShown:
     def test_a_dry_run_says_what_jobs_need_and_what_there_is(self, project: Project) -> None:
         configure(project, 3)
-        jobs = {"a": {"run": ":", "limits": {"x": 1, "y": 2}}, "b": ":"}
+        jobs: dict[str, Job] = {"a": {"run": ":", "limits": {"x": 1, "y": 2}}, "b": ":"}
         project.pipeline(jobs, limits={"y": {"capacity": 2, "rate": "60/min"}, "unused": 1})
         done = project("pipeline", "p", "--dry-run")
         assert "run: :  (needs x, 2 of y)" in done.out
