@@ -122,7 +122,7 @@ class HostLimits:
     ) -> Slots | tuple[Shortage, ...]:
         with turn(self._folder) as is_ours:
             if not is_ours:
-                return tuple(Shortage(name, _IN_LINE) for name in needs)
+                return ticket.last or tuple(Shortage(name, _IN_LINE) for name in needs)
             line = self._read_line(now)
             self._take_over(ticket, line)
             attempt = self._attempt(needs, line.claimed_before(ticket.number, self._in_line))
