@@ -6,6 +6,7 @@ Each `Limits` here is a run; locks of the system keep those of one process apart
 from __future__ import annotations
 
 import errno
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -13,12 +14,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lorchestra.errors import ConfigError
 from lorchestra.limits import Grant, Limits, Refusal, Ticket
 from lorchestra.limits.host import STATE_DIR, state_folder
 from lorchestra.limits.slots import turn
+from lorchestra.model import Job, Outcome, Shell
+from lorchestra.queue import StageQueue
 from lorchestra.quota import Quota, Rate
+from lorchestra.retrying import Turn
 
 SHARED = Quota("x", 2, scope="host")
 
@@ -229,6 +235,99 @@ class TestLine:
         assert isinstance(answer, Refusal)
         assert answer.again_in_s == pytest.approx(0.005)
         granted(other, wish, 1000.02)
+
+
+class Simulated:
+    """Runs with queues of jobs, in one process and by one clock.
+
+    Each run has as many workers as it can use; those that find nothing to start wait and look.
+    """
+
+    def __init__(self, folder: Path, jobs: list[list[Job]], quotas: list[Quota]) -> None:
+        self.quotas = quotas
+        self.now = 1000.0
+        self.limits = [Limits(quotas, folder) for _ in jobs]
+        self.queues = [
+            StageQueue(each, stop_on_failure=False, limits=limits)
+            for each, limits in zip(jobs, self.limits, strict=True)
+        ]
+        self.at_work: list[tuple[StageQueue, Turn]] = []
+        self.limits[0].prepare()
+
+    def look(self) -> bool:
+        """Let every run start what it can; tells whether any run has more to do."""
+        self.now += 0.5
+        is_more = False
+        for queue, limits in zip(self.queues, self.limits, strict=True):
+            while isinstance(found := queue.next(self.now), Turn):
+                self.at_work.append((queue, found))
+                self.check()
+            if found is None:
+                limits.stand_aside()
+            is_more |= found is not None
+        return is_more
+
+    def check(self) -> None:
+        for quota in self.quotas:
+            used = sum(turn.job.limits.get(quota.name, 0) for _, turn in self.at_work)
+            assert quota.capacity is not None
+            assert used <= quota.capacity
+
+    def end(self, number: int) -> None:
+        queue, turn = self.at_work.pop(number % len(self.at_work))
+        queue.finished(turn, Outcome("succeeded"), None, self.now)
+
+    def close(self) -> None:
+        for limits in self.limits:
+            limits.close()
+
+
+@settings(max_examples=40)
+@given(
+    capacities=st.lists(st.integers(1, 3), min_size=3, max_size=3),
+    wishes=st.lists(
+        st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), min_size=1, max_size=6),
+        min_size=2,
+        max_size=3,
+    ),
+    choices=st.lists(st.integers(0, 9), min_size=1, max_size=10),
+)
+def test_whatever_runs_want_none_waits_for_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+    capacities: list[int],
+    wishes: list[list[list[int]]],
+    choices: list[int],
+) -> None:
+    """`wishes`: of each run, of each job, how many units of each limit; `choices`: who ends next.
+
+    While no job is at work and some are left, one is started whenever the runs look: nobody has to
+    be forgotten first.
+    """
+    most = dict(zip("xyz", capacities, strict=True))
+    jobs = [
+        [
+            Job(
+                str(number),
+                Shell(":"),
+                limits={
+                    name: min(units, most[name])
+                    for name, units in zip("xyz", wish, strict=True)
+                    if units
+                },
+            )
+            for number, wish in enumerate(run)
+        ]
+        for run in wishes
+    ]
+    quotas = [Quota(name, units, scope="host") for name, units in most.items()]
+    chosen = itertools.cycle(choices)
+    with pytest.MonkeyPatch.context() as patch:
+        simulated = Simulated(tmp_path_factory.mktemp("state"), jobs, quotas)
+        patch.setattr("lorchestra.limits.host.time.monotonic", lambda: simulated.now)
+        while simulated.look():
+            assert simulated.at_work
+            simulated.end(next(chosen))
+        simulated.close()
 
 
 class TestRates:
