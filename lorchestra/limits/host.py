@@ -10,7 +10,9 @@ Line and starts are replaced whole, under the lock; one that cannot be read coun
 starts go by the wall clock, so that a rate of so many a day holds over a restart.
 
 Between processes nobody is told when something has become free: who waits looks again, after
-20 ms at first, and every quarter of a second in the end. Nobody looks who does not wait.
+20 ms at first, then after a tenth of the time that it has waited, and every quarter of a second in
+the end. So looking costs next to nothing, and short jobs are not held up for long. Nobody looks who
+does not wait.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ STATE_DIR = "LORCHESTRA_STATE_DIR"
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
+_LONGER_BY = 1.1
 _IN_LINE = "other runs are before it"
 
 
@@ -95,7 +98,7 @@ class HostLimits:
             answer = tuple(Shortage(name, why) for name in needs)
         if isinstance(answer, Slots):
             return answer
-        ticket.pause_s = min(ticket.pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        ticket.pause_s = min(ticket.pause_s * _LONGER_BY or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         ticket.looks_at, ticket.seen = now + ticket.pause_s, self._given_back
         ticket.last = answer
         return Refusal(answer, ticket.pause_s)

@@ -217,13 +217,18 @@ class TestLine:
     def test_it_looks_less_often_the_longer_it_waits(self, runs: Runs) -> None:
         one = runs(SHARED)
         granted(one, ticket(x=2))
-        wish, now, pauses = ticket(x=1), 1000.0, []
-        for _ in range(6):
+        wish, now, pauses = ticket(x=1), 1000.0, list[float]()
+        for _ in range(40):
             answer = one.take(wish, now)
             assert isinstance(answer, Refusal)
+            assert answer.again_in_s is not None
             pauses.append(answer.again_in_s)
-            now += answer.again_in_s or 0
-        assert pauses == [0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
+            now += answer.again_in_s
+        assert (pauses[0], pauses[-1]) == (0.02, 0.25)
+        assert pauses == sorted(pauses)
+        # A tenth of what it has waited, and 20 ms.
+        waited = [sum(pauses[:number]) for number in range(20)]
+        assert pauses[:20] == pytest.approx([0.02 + each / 10 for each in waited])
 
     def test_it_does_not_look_before_it_is_time(self, runs: Runs) -> None:
         one, other = runs(SHARED), runs(SHARED)
