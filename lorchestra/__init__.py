@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lorchestra.masking import Secret
     from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Retries, Shell, Stage
     from lorchestra.plan import Options
+    from lorchestra.quota import Quota, Rate
     from lorchestra.runner import RunResult, run_pipeline
 
 __version__ = "0.1.0"
@@ -35,6 +36,8 @@ __all__ = [
     "Options",
     "Parameter",
     "Pipeline",
+    "Quota",
+    "Rate",
     "Retries",
     "RunResult",
     "Secret",
@@ -62,6 +65,8 @@ _MODULES = {
     "Shell": "model",
     "Stage": "model",
     "Options": "plan",
+    "Quota": "quota",
+    "Rate": "quota",
     "RunResult": "runner",
     "run_pipeline": "runner",
 }

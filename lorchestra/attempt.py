@@ -14,6 +14,7 @@ import orjson
 from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
+from lorchestra.limits import Limits
 from lorchestra.masking import Mask
 from lorchestra.model import Call, Command, Job, Outcome, Pipeline
 from lorchestra.output import OutputError, read_output
@@ -40,6 +41,7 @@ class Surroundings:
         interruptible: Where the main thread may be interrupted.
         values: What the references of jobs stand for.
         mask: What takes secrets out of what is recorded.
+        limits: What its jobs share.
     """
 
     pipeline: Pipeline
@@ -50,6 +52,7 @@ class Surroundings:
     interruptible: Interruptible
     values: Values
     mask: Mask = field(default_factory=Mask)
+    limits: Limits = field(default_factory=Limits)
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -175,7 +178,7 @@ class JobAttempt:
             {**self._around.env, **job.env, **environment},
             self._around.pipeline.root / (job.cwd or ""),
             text,
-            self._guard_descriptors(),
+            [*self._guard_descriptors(), *self.turn.descriptors],
         )
         outcome = run_process(
             program,

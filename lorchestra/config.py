@@ -4,6 +4,11 @@
     max_workers = 4       # and other options of `lorchestra pipeline`, where that does not say
     secrets = ["TOKEN", {KEY = {file = "~/.key"}}]
 
+    [limits.bigquery]     # what jobs share, of this machine or of each run
+    capacity = 2
+    rate = "60/min"
+    scope = "host"
+
 The folder that holds the file is the project folder. With both files in one folder,
 `lorchestra.toml` counts.
 """
@@ -11,25 +16,31 @@ The folder that holds the file is the project folder. With both files in one fol
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from lorchestra.errors import ConfigError
 from lorchestra.masking import Secret, secrets_in
 from lorchestra.paths import absolute, shown_path
+from lorchestra.quota import RATE_EXAMPLES, Quota, Rate, Scope, most_capacity, name_mistake, rate_in
 from lorchestra.wording import did_you_mean, near, quoted
 
 OWN_FILE = "lorchestra.toml"
 SHARED_FILE = "pyproject.toml"
 
-_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets")
+_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets", "limits")
+_SCOPES: tuple[Scope, ...] = ("host", "run")
+_LIMIT_KEYS = ("capacity", "scope", "rate")
 _CHOICES = {
     "durability": ("disk", "os"),
     "guard": ("fail", "wait", "skip", "none"),
     "progress": ("auto", "plain", "none"),
 }
 _MOST_WORKERS = 1_000_000
+
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Config:
         guard: `fail`, `wait`, `skip` or `none`.
         progress: `auto`, `plain` or `none`.
         secrets: What is not to be shown.
+        limits: What jobs share.
     """
 
     root: Path
@@ -55,6 +67,7 @@ class Config:
     guard: str | None = None
     progress: str | None = None
     secrets: tuple[Secret, ...] = ()
+    limits: tuple[Quota, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -127,8 +140,13 @@ def _config(root: Path, source: Path, settings: Any) -> Config:
         None if store is None else _folder(root, source, store),
         source,
         _workers(source, settings.get("max_workers")),
-        **{name: _choice(source, name, settings.get(name)) for name in _CHOICES},
+        **{
+            name: _choice(source, name, settings[name], known)
+            for name, known in _CHOICES.items()
+            if name in settings
+        },
         secrets=_secrets(source, settings.get("secrets", [])),
+        limits=_limits(source, settings.get("limits", {})),
     )
 
 
@@ -138,14 +156,11 @@ def _workers(source: Path, value: Any) -> int | None:
     raise _error(source, f"max_workers must be a whole number of at least 1, not {value!r}")
 
 
-def _choice(source: Path, name: str, value: Any) -> str | None:
-    known = _CHOICES[name]
-    if value is None:
-        return None
+def _choice(source: Path, name: str, value: Any, known: Sequence[Word]) -> Word:
     if not isinstance(value, str) or value not in known:
         guesses = did_you_mean(near(str(value), known))
         raise _error(source, f"{name} must be one of {', '.join(known)}, not {value!r}{guesses}")
-    return value
+    return cast(Word, value)
 
 
 def _secrets(source: Path, value: Any) -> tuple[Secret, ...]:
@@ -154,6 +169,44 @@ def _secrets(source: Path, value: Any) -> tuple[Secret, ...]:
         wrong = 'secrets must be a list of names, or of {NAME = {file = "path"}}'
         raise _error(source, wrong)
     return tuple(found)
+
+
+def _limits(source: Path, value: Any) -> tuple[Quota, ...]:
+    if not isinstance(value, dict):
+        raise _error(source, f"limits must be a table, not {value!r}")
+    return tuple(_limit(source, name, settings) for name, settings in value.items())
+
+
+def _limit(source: Path, name: str, settings: Any) -> Quota:
+    if mistake := name_mistake(name):
+        raise _error(source, f"the name of limit {quoted(name)} {mistake}")
+    where = f"limits.{name}"
+    if not isinstance(settings, dict):
+        raise _error(source, f"{where} must be a table with capacity or rate, not {settings!r}")
+    for key in settings:
+        if key not in _LIMIT_KEYS:
+            guesses = did_you_mean(near(key, _LIMIT_KEYS))
+            raise _error(source, f"{where}: unknown key {quoted(key)}{guesses}")
+    scope = _choice(source, f"{where}.scope", settings.get("scope", "host"), _SCOPES)
+    capacity = _capacity(source, where, settings.get("capacity"), most_capacity(scope))
+    rate = _rate(source, where, settings.get("rate"))
+    if capacity is None and rate is None:
+        raise _error(source, f"{where} needs a capacity, a rate, or both")
+    return Quota(name, capacity, rate, scope)
+
+
+def _capacity(source: Path, where: str, value: Any, most: int) -> int | None:
+    if value is None or (type(value) is int and 1 <= value <= most):
+        return value
+    must = f"a whole number from 1 to {most:,}"
+    raise _error(source, f"{where}.capacity must be {must}, not {value!r}")
+
+
+def _rate(source: Path, where: str, value: Any) -> Rate | None:
+    rate = rate_in(value) if isinstance(value, str) else None
+    if value is not None and rate is None:
+        raise _error(source, f"{where}.rate must be such as {RATE_EXAMPLES}, not {value!r}")
+    return rate
 
 
 def _folder(root: Path, source: Path, store: Any) -> Path:

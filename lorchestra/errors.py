@@ -162,6 +162,17 @@ class UnknownReferenceError(LorchestraError, LookupError):
         return "; ".join(self.mistakes)
 
 
+class LimitError(LorchestraError, ValueError):
+    """Limits that jobs need are not there, or never large enough; `mistakes` lists them all."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "; ".join(self.mistakes)
+
+
 class ConfigError(LorchestraError, ValueError):
     """A configuration file or an environment variable is wrong; `source` names it."""
 

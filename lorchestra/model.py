@@ -16,6 +16,7 @@ import orjson
 
 from lorchestra.durations import written
 from lorchestra.masking import Secret
+from lorchestra.quota import Quota
 from lorchestra.stop import GRACE_S
 
 
@@ -112,6 +113,7 @@ class Job:
             it runs in a worker's thread, unless something else here needs a process.
         tags: Words by which jobs can be selected.
         allow_failure: Whether its failure neither fails the run nor stops it.
+        limits: How many units of which limits it needs while it runs, at least 1 of each.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Job:
     isolation: str = "thread"
     tags: tuple[str, ...] = ()
     allow_failure: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_in_thread(self) -> bool:
@@ -140,7 +143,7 @@ class Job:
     def definition(self) -> dict[str, Any]:
         """Everything that decides what the job does, as it stands in a pipeline file.
 
-        How long it may take and how often it is tried is not among that.
+        How long it may take, how often it is tried and what limits it needs is not among that.
         """
         definition = self.action.definition()
         if self.env:
@@ -150,7 +153,7 @@ class Job:
         return definition
 
     def rules(self) -> dict[str, Any]:
-        """How long it may take and how often it is tried, as it stands in a pipeline file."""
+        """How it runs, as it stands in a pipeline file: its times, retries and limits."""
         rules: dict[str, Any] = {}
         if self.timeout_s is not None:
             rules["timeout"] = written(self.timeout_s)
@@ -160,6 +163,8 @@ class Job:
             rules["retries"] = self.retries.definition()
         if self.isolation != "thread":
             rules["isolation"] = self.isolation
+        if self.limits:
+            rules["limits"] = dict(self.limits)
         return rules
 
     def sha256(self, params: Mapping[str, Any] | None = None) -> str:
@@ -256,6 +261,7 @@ class Pipeline:
         source: The file that it was read from; None when code made it.
         params: What may be given when it is run, by name.
         secrets: What is not to be shown.
+        limits: What jobs share; where a name has several, a job needs the leave of each.
     """
 
     id: str
@@ -269,6 +275,7 @@ class Pipeline:
     timeout_s: float | None = None
     params: Mapping[str, Parameter] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
+    limits: tuple[Quota, ...] = ()
 
     @property
     def jobs(self) -> tuple[Job, ...]:

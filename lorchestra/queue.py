@@ -1,18 +1,36 @@
-"""Which job of a stage starts next, and which one has to wait: pure decisions, no I/O, no clock.
+"""Which job of a stage starts next, and which one has to wait: no I/O of its own, no clock.
 
-Jobs start in the order written. One that is to be tried again waits its time out here: it takes up
-no worker meanwhile. Not thread-safe.
+Jobs start in the order written: the first one whose limits are free. One that is to be tried again
+waits its time out here: it takes up neither a worker nor a limit meanwhile.
+
+A job that is passed over for a limit claims it: from then on no job behind it takes of that limit
+before it has started, and it stands before all jobs that are tried again later. So no job starves,
+however much it needs and however often others are tried again. Jobs that need the same stand in one
+row: they are passed over together, and only the first is looked at.
+
+Not thread-safe.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lorchestra.limits import Grant, Limits, Refusal, Shortage, Ticket
 from lorchestra.model import Job, Outcome
 from lorchestra.retrying import Turn
+
+TOLD_AFTER_S = 1.0  # a wait for a limit that is shorter is not worth a line
+
+_IN_ORDER = "other jobs are before it"
+
+# Who stands before whom: those who were passed over, in the order written, and those who were and
+# are tried again; then those whose time has come to be tried again, and those who are new.
+_PASSED_NEW, _PASSED_AGAIN, _AGAIN, _NEW = range(4)
 
 
 class Wait(NamedTuple):
@@ -33,11 +51,96 @@ class GivenUp(NamedTuple):
     outcome: Outcome
 
 
+class Held(NamedTuple):
+    """A job that has been waiting for limits for a while, and what it lacks."""
+
+    job: Job
+    shortages: tuple[Shortage, ...]
+
+
 class _Waiting(NamedTuple):
+    """A job that is tried again when its time has come."""
+
     ready_at: float
     number: int
     turn: Turn
     outcome: Outcome
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A job that may start as soon as its limits are free.
+
+    Attributes:
+        turn: Its turn.
+        waited: How it has waited until it is tried again; None: it is new.
+        ticket: With what it asks for its limits.
+        since: When it was first passed over; None: it has not been.
+        is_told: Whether somebody has been told of that.
+        shortages: What it lacked when it was looked at last.
+    """
+
+    turn: Turn
+    waited: _Waiting | None = None
+    ticket: Ticket = field(init=False)
+    since: float | None = None
+    is_told: bool = False
+    shortages: tuple[Shortage, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.ticket = Ticket(self.turn.job.limits)
+
+
+class _Placed(NamedTuple):
+    """A ready job and its place; no two have the same one."""
+
+    place: tuple[int, int]
+    ready: _Ready
+
+
+class _Row:
+    """The jobs that need the same limits: what one of them cannot have, none can.
+
+    Attributes:
+        claims: The limits for which those have been passed over that were.
+    """
+
+    def __init__(self) -> None:
+        self.claims: set[str] = set()
+        self._passed: list[_Placed] = []
+        self._fresh: list[_Placed] = []
+
+    def __iter__(self) -> Iterator[_Ready]:
+        return (placed.ready for placed in (*self._passed, *self._fresh))
+
+    def __bool__(self) -> bool:
+        return bool(self._passed or self._fresh)
+
+    @property
+    def first(self) -> _Placed:
+        """Who is looked at."""
+        return (self._passed or self._fresh)[0]
+
+    def join(self, place: tuple[int, int], ready: _Ready) -> None:
+        """Stand where one belongs."""
+        heapq.heappush(self._fresh, _Placed(place, ready))
+
+    def pass_over(self, shortages: tuple[Shortage, ...], now: float) -> None:
+        """Let all claim what the first one lacks."""
+        self.claims.update(short.name for short in shortages)
+        for (rank, number), ready in self._fresh:
+            ready.since = now
+            passed = _PASSED_NEW if rank == _NEW else _PASSED_AGAIN
+            heapq.heappush(self._passed, _Placed((passed, number), ready))
+        self._fresh.clear()
+        self.first.ready.shortages = shortages
+
+    def leave(self) -> _Ready:
+        """Take out the first one, which starts."""
+        ready = heapq.heappop(self._passed or self._fresh).ready
+        if not self._passed:
+            self.claims.clear()
+        return ready
 
 
 class StageQueue:
@@ -47,34 +150,42 @@ class StageQueue:
         halted_by: Why nothing more is started; None: more is.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], *, stop_on_failure: bool, limits: Limits | None = None
+    ) -> None:
         self.halted_by: str | None = None
-        self._jobs = iter(jobs)
         self._stop_on_failure = stop_on_failure
+        self._limits = limits or Limits()
+        self._rows: dict[frozenset[tuple[str, int]], _Row] = defaultdict(_Row)
+        self._grants: dict[str, Grant] = {}
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
         self._may_come_back = 0  # jobs at work that may be tried again
+        self._jobs = jobs
+        for number, job in enumerate(jobs):
+            self._row_of(job).join((_NEW, number), _Ready(Turn(job)))
 
     def next(self, now: float) -> Turn | Wait | None:
-        """What to start now; None: there is nothing to start any more.
+        """What to start now, with its limits taken; None: there is nothing to start any more.
 
         Args:
             now: The time, by a clock that never steps back, in seconds.
         """
         if self.halted_by is not None:
             return None
-        turn = self._due(now) or self._new()
-        if turn is not None:
-            turn.tries += 1
-            turn.began = now if turn.began is None else turn.began
-            self._may_come_back += turn.job.retries is not None
+        self._line_up_due(now)
+        times: list[float] = []
+        if (turn := self._first_free(now, times)) is not None:
             return turn
+        if not (self._rows or self._waiting):
+            return Wait(None) if self._may_come_back else None
         if self._waiting:
-            return Wait(self._waiting[0].ready_at - now)
-        return Wait(None) if self._may_come_back else None
+            times.append(self._waiting[0].ready_at - now)
+        times += [since + TOLD_AFTER_S - now for since, _ in self._untold()]
+        return Wait(max(0.0, min(times)) if times else None)
 
     def finished(self, turn: Turn, outcome: Outcome, again_in_s: float | None, now: float) -> None:
-        """Take in how an attempt ended.
+        """Take in how an attempt ended, and give back its limits.
 
         Args:
             turn: What was started.
@@ -83,6 +194,9 @@ class StageQueue:
             now: The time.
         """
         self._may_come_back -= turn.job.retries is not None
+        if (grant := self._grants.pop(turn.job.id, None)) is not None:
+            grant.release()
+        turn.descriptors = ()
         if again_in_s is not None:
             waiting = _Waiting(now + again_in_s, next(self._numbers), turn, outcome)
             heapq.heappush(self._waiting, waiting)
@@ -93,22 +207,77 @@ class StageQueue:
         """Start nothing more."""
         self.halted_by = self.halted_by or reason
 
+    def held(self, now: float) -> list[Held]:
+        """The jobs that have been waiting for limits for a second; each is told once a wait."""
+        found = []
+        for since, ready in self._untold():
+            if now - since >= TOLD_AFTER_S:
+                ready.is_told = True
+                found.append(Held(ready.turn.job, ready.shortages))
+        return found
+
     def rest(self) -> list[Job]:
-        """The jobs that never started."""
-        return list(self._jobs)
+        """The jobs that never started, in the order written."""
+        new = {ready.turn.job.id for ready in self._all_ready() if ready.waited is None}
+        return [job for job in self._jobs if job.id in new]
 
     def given_up(self) -> list[GivenUp]:
         """The jobs that were to be tried again when the queue was halted, in that order."""
-        found = sorted(self._waiting)
+        due = [ready.waited for ready in self._all_ready() if ready.waited is not None]
+        found = sorted([*self._waiting, *due])
         self._waiting.clear()
         return [GivenUp(each.turn.job, each.turn.tries, each.outcome) for each in found]
 
-    def _due(self, now: float) -> Turn | None:
-        """The job whose wait is over."""
-        if self._waiting and self._waiting[0].ready_at <= now:
-            return heapq.heappop(self._waiting).turn
+    def _all_ready(self) -> Iterator[_Ready]:
+        return itertools.chain.from_iterable(self._rows.values())
+
+    def _in_order(self) -> list[_Row]:
+        return sorted(self._rows.values(), key=lambda row: row.first.place)
+
+    def _untold(self) -> list[tuple[float, _Ready]]:
+        """Those who wait for limits, and since when, of whom nobody has been told."""
+        firsts = (row.first.ready for row in self._in_order())
+        return [
+            (ready.since, ready)
+            for ready in firsts
+            if ready.since is not None and not ready.is_told
+        ]
+
+    def _row_of(self, job: Job) -> _Row:
+        return self._rows[frozenset(job.limits.items())]
+
+    def _line_up_due(self, now: float) -> None:
+        """Let those whose time has come be looked at."""
+        while self._waiting and self._waiting[0].ready_at <= now:
+            waited = heapq.heappop(self._waiting)
+            place = (_AGAIN, next(self._numbers))
+            self._row_of(waited.turn.job).join(place, _Ready(waited.turn, waited))
+
+    def _first_free(self, now: float, times: list[float]) -> Turn | None:
+        """Start the first one whose limits are free; else note when to ask again."""
+        claimed: set[str] = set()
+        for row in self._in_order():
+            ticket, ticket.order = row.first.ready.ticket, row.first.place
+            if before := claimed.intersection(ticket.needs):
+                passed = tuple(Shortage(name, _IN_ORDER) for name in sorted(before))
+                answer: Grant | Refusal = Refusal(passed, None)
+            else:
+                answer = self._limits.take(ticket, now)
+            if isinstance(answer, Grant):
+                return self._start(row, answer, now)
+            row.pass_over(answer.shortages, now)
+            claimed |= row.claims
+            if answer.again_in_s is not None:
+                times.append(answer.again_in_s)
         return None
 
-    def _new(self) -> Turn | None:
-        job = next(self._jobs, None)
-        return None if job is None else Turn(job)
+    def _start(self, row: _Row, grant: Grant, now: float) -> Turn:
+        turn = row.leave().turn
+        if not row:
+            del self._rows[frozenset(turn.job.limits.items())]
+        turn.tries += 1
+        turn.began = now if turn.began is None else turn.began
+        turn.descriptors = grant.descriptors
+        self._grants[turn.job.id] = grant
+        self._may_come_back += turn.job.retries is not None
+        return turn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorchestra.deadline import Limit
@@ -20,11 +21,13 @@ class Turn:
         tries: How many attempts it has had, the one at work counted; those of before a resume are
             not.
         began: When the first of them started, by the monotonic clock; None: it has had none.
+        descriptors: What keeps its limits taken while its process is at work.
     """
 
     job: Job
     tries: int = 0
     began: float | None = None
+    descriptors: Sequence[int] = ()
 
     def left_s(self, now: float) -> float | None:
         """Seconds that are left to all attempts together; None: they are not limited."""

@@ -25,6 +25,7 @@ from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
 from lorchestra.jobobject import ending_with_us
+from lorchestra.limits import Limits, check_limits
 from lorchestra.masking import Mask
 from lorchestra.model import Call, Job, Pipeline, Stage
 from lorchestra.opening import Opening
@@ -42,6 +43,7 @@ from lorchestra.progress import (
     StageFinished,
     StageStarted,
 )
+from lorchestra.quota import Quota
 from lorchestra.resuming import Choices
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
@@ -104,9 +106,10 @@ def run_pipeline(
 
     Raises:
         ParameterError: The pipeline does not take these parameters, or needs others.
-        ConfigError: A secret's file cannot be read.
+        ConfigError: A secret's file cannot be read, or limits of this machine cannot be kept.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
+        LimitError: A job needs a limit that is not there, or more than there ever is of it.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
@@ -124,12 +127,16 @@ def run_pipeline(
     unselected = left_out(pipeline, options)
     if resume is None:
         check_references(pipeline, env, unselected)
+    check_limits(pipeline.jobs, pipeline.limits)
+    limits = Limits(_needed(pipeline))
+    limits.prepare()
     stop, interruptible = Stop(pipeline.grace_s), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
         stack.enter_context(ending_with_us())
+        stack.callback(limits.close)
         told = _Handlers(handlers)
         # Before there is a run: a signal that comes while it is opened must not tear its record.
         heard = _FirstSignal(on_signal)
@@ -143,8 +150,14 @@ def run_pipeline(
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
+        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask, limits)
         return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
+
+
+def _needed(pipeline: Pipeline) -> Iterator[Quota]:
+    """What is allowed of the limits that jobs need; the others cost nothing."""
+    names = {name for job in pipeline.jobs for name in job.limits}
+    return (quota for quota in pipeline.limits if quota.name in names)
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:

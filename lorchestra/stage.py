@@ -9,8 +9,8 @@ from collections import Counter
 from lorchestra.attempt import JobAttempt, Surroundings
 from lorchestra.executors import Say, ThreadTeam
 from lorchestra.model import Outcome, Stage
-from lorchestra.progress import Event, JobFinished, JobGivenUp, JobStarted
-from lorchestra.queue import StageQueue, Wait
+from lorchestra.progress import Event, JobFinished, JobGivenUp, JobHeld, JobStarted
+from lorchestra.queue import Held, StageQueue, Wait
 from lorchestra.retrying import Turn
 from lorchestra.stop import Cause
 
@@ -25,13 +25,14 @@ class StageRun:
     """
 
     def __init__(self, around: Surroundings, stage: Stage, *, stop_on_failure: bool) -> None:
-        self.queue = StageQueue(stage.jobs, stop_on_failure=stop_on_failure)
+        self.queue = StageQueue(stage.jobs, stop_on_failure=stop_on_failure, limits=around.limits)
         self.counts: Counter[str] = Counter()
         self.hung = False
         self._stop_on_failure = stop_on_failure
         self._around = around
         self._stage = stage
         self._changed = threading.Condition(threading.Lock())
+        self._idle = 0  # workers that wait for something to start
         self._running: dict[int, JobAttempt] = {}
         self._error: BaseException | None = None
 
@@ -64,7 +65,7 @@ class StageRun:
     def _work(self, worker: int, say: Say[Event]) -> None:
         """Run one job after another until there is none to start."""
         try:
-            while (turn := self._next()) is not None:
+            while (turn := self._next(say)) is not None:
                 self._run_job(worker, turn, say)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, in its thread
             self._note(error)
@@ -79,7 +80,7 @@ class StageRun:
         with self._changed:
             self._changed.notify_all()
 
-    def _next(self) -> Turn | None:
+    def _next(self, say: Say[Event]) -> Turn | None:
         """Wait until there is a job to start; None: there will be none."""
         while True:
             # Outside the lock: asking may stop the run, which wakes those who wait under it.
@@ -89,12 +90,35 @@ class StageRun:
                     self.queue.halt(self._around.why_stopping())
                 if self._error is not None:
                     self.queue.halt("the record cannot be written")
-                found = self.queue.next(time.monotonic())
+                now = time.monotonic()
+                found, held = self.queue.next(now), self.queue.held(now)
                 if not isinstance(found, Wait):
+                    self._leave_line()
                     self._changed.notify_all()
-                    return found
-                if not self._around.stop.requested:
-                    self._changed.wait(found.seconds)
+                elif not held and not self._around.stop.requested:
+                    self._wait(found.seconds)
+            for each in held:
+                self._tell_held(each, say)
+            if not isinstance(found, Wait):
+                return found
+
+    def _wait(self, seconds: float | None) -> None:
+        self._idle += 1
+        try:
+            self._changed.wait(seconds)
+        finally:
+            self._idle -= 1
+
+    def _leave_line(self) -> None:
+        """Let other runs have the limits that nobody here waits for any more."""
+        if self._idle == 0:
+            self._around.limits.stand_aside()
+
+    def _tell_held(self, held: Held, say: Say[Event]) -> None:
+        """Record and tell that a job waits for limits, and for which."""
+        what = tuple(map(str, held.shortages))
+        self._around.run.append("limit_wait", of=held.job.id, limits=list(what))
+        say(JobHeld(self._stage.name, held.job.id, what))
 
     def _run_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
         attempt = JobAttempt(self._around, turn)

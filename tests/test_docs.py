@@ -139,10 +139,12 @@ PROJECT = {
     """,
     "p.yaml": """
         params: {day: today}
+        limits: {x: 1}
         stages:
           - name: s
             jobs:
-              - {id: shell, run: exit 1, env: {A: b}, cwd: ., tags: [t], allow_failure: true}
+              - {id: shell, run: exit 1, env: {A: b}, cwd: ., tags: [t], allow_failure: true,
+                 limits: [x]}
               - {id: program, command: [echo]}
               - {id: function, call: "math:sqrt", with: {x: 4}}
     """,
@@ -162,7 +164,7 @@ OBJECTS = {
     "Statistics as JSON": ["runstore stats --json"],
 }
 # What stands below these is the user's.
-OPEN_KEYS = ("env", "params", "statuses", "with")
+OPEN_KEYS = ("env", "limits", "params", "statuses", "with")
 
 
 @pytest.fixture(scope="module")

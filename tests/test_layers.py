@@ -27,10 +27,13 @@ LAYERS = {
         ["store"],
     ],
     "lorchestra": [
-        ["belonging", "durations", "errors", "jobobject", "masking", "paths", "stop", "wording"],
+        [
+            *("belonging", "durations", "errors", "jobobject", "masking", "paths", "quota"),
+            *("stop", "wording"),
+        ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
-            *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
+            *("binding", "capture", "executors", "limits", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),
         ],
         ["call", "loader", "queue", "report"],
@@ -43,7 +46,11 @@ LAYERS = {
 # An `__init__` shows and a `__main__` starts what is below it, which is everything.
 TOP = ("__init__", "__main__")
 
-ONLY_IMPORTED_IN = {"click": "lorchestra.cli", "filelock": "runstore.guard"}
+ONLY_IMPORTED_IN = {
+    "click": "lorchestra.cli",
+    "filelock": "runstore.guard",
+    "portalocker": "lorchestra.limits",
+}
 
 # `liveness` reads the table of processes in /proc, which is no file of a store.
 MAY_TOUCH_THE_DISK = {"runstore.files", "runstore.liveness"}

@@ -116,6 +116,7 @@ def _object(use: Use) -> dict[str, object]:
         **use.job.definition(),
         "tags": list(use.job.tags),
         "allow_failure": use.job.allow_failure,
+        "limits": dict(use.job.limits),
         "source": source,
         "pipeline_id": use.pipeline,
         "stage": use.stage,

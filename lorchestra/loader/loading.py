@@ -30,6 +30,7 @@ def load_pipeline(path: Path, root: Path) -> Pipeline:
     Raises:
         PipelineSyntaxError: Something is wrong; it lists every mistake of the pipeline file and
             then of each job file, in the order in which they stand there.
+        ConfigError: Jobs need limits, and the project's configuration cannot be read.
         UnreadableFileError: One of the files cannot be read, or is larger than 16 MiB.
     """
     path, root = absolute(path), absolute(root)

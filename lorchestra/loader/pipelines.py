@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lorchestra.config import load_config
 from lorchestra.loader import values
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.jobs import id_mistake, read_job
+from lorchestra.loader.limits import check_needs, needs_of, read_quotas
 from lorchestra.loader.nodes import Node
 from lorchestra.loader.params import read_params
 from lorchestra.loader.problems import Problems
@@ -20,7 +22,7 @@ from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
     *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
-    *("params", "secrets", "stages", "jobs"),
+    *("params", "secrets", "limits", "stages", "jobs"),
 )
 
 
@@ -50,11 +52,15 @@ def read_pipeline(
     grace_s = fields.read("grace", values.duration_or_none)
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
-    secrets = read_secrets(fields)
+    secrets, quotas = read_secrets(fields), read_quotas(fields)
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
     check_references(reader.stage_of, params, problems)
+    if needs := needs_of(reader.stage_of, problems):
+        # Who needs no limit does not read the configuration.
+        quotas = (*quotas, *load_config(root).limits)
+        check_needs(needs, quotas)
     return Pipeline(
         name or "",
         stages,
@@ -67,6 +73,7 @@ def read_pipeline(
         timeout_s,
         params,
         secrets,
+        quotas,
     )
 
 

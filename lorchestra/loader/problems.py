@@ -50,17 +50,35 @@ class Use(NamedTuple):
     problems: Problems
 
 
+class Need(NamedTuple):
+    """A limit that a job needs, and where it says so: it is checked when all limits are known."""
+
+    job_id: str
+    name: str
+    units: int
+    place: Place
+    problems: Problems
+
+
+class Noted(NamedTuple):
+    """What can only be checked when all files have been read."""
+
+    uses: list[Use]
+    needs: list[Need]
+
+
 class Problems:
     """The mistakes of one file.
 
     Args:
         path: The file.
-        uses: Where the references of jobs are noted; those of all files come together there.
+        noted: Where the references and limits of jobs are noted; those of all files come together
+            there.
     """
 
-    def __init__(self, path: Path, uses: list[Use] | None = None) -> None:
+    def __init__(self, path: Path, noted: Noted | None = None) -> None:
         self.path = shown_path(path)
-        self.uses: list[Use] = [] if uses is None else uses
+        self.noted = noted or Noted([], [])
         self._found: list[Problem] = []
         self._pairs_left = _MOST_PAIRS_COMPARED
 
@@ -101,11 +119,11 @@ class Report:
 
     def __init__(self) -> None:
         self._files: list[Problems] = []
-        self._uses: list[Use] = []
+        self._noted = Noted([], [])
 
     def of(self, path: Path) -> Problems:
         """Begin to read one more file."""
-        problems = Problems(path, self._uses)
+        problems = Problems(path, self._noted)
         self._files.append(problems)
         return problems
 

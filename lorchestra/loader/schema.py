@@ -13,6 +13,7 @@ from lorchestra.loader.jobs import LONGEST_ID_BYTES
 from lorchestra.loader.retries import MOST_RETRIES
 from lorchestra.loader.values import LONGEST_LABEL, MOST_WORKERS
 from lorchestra.params import KINDS
+from lorchestra.quota import MOST_UNITS, NAME_PATTERN, RATE_EXAMPLES, RATE_PATTERN
 
 Schema = dict[str, Any]
 
@@ -30,6 +31,7 @@ _LABEL = {
 _ID = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES}
 _WORKERS = {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}
 _IDENTIFIER = r"^[^\W\d]\w*$"
+_LIMIT = f"^{NAME_PATTERN}$"
 _VARIABLE = r"^[^=\u0000]+$"
 
 
@@ -80,6 +82,7 @@ def _pipeline() -> Schema:
             "type": "array",
             "items": _secret(),
         },
+        "limits": _said(_limits(), "What jobs share in a run: so much at once, or in a time."),
         "stages": {
             "description": "They run one after another.",
             "type": "array",
@@ -162,6 +165,14 @@ def _job(own: Schema) -> Schema:
             "type": "array",
             "items": _LABEL,
         },
+        "limits": {
+            "description": "What it needs of which limits: names, or how many units by name.",
+            "type": ["array", "object"],
+            "items": {"type": "string", "pattern": _LIMIT},
+            "uniqueItems": True,
+            "propertyNames": {"pattern": _LIMIT},
+            "additionalProperties": _whole(1, MOST_UNITS),
+        },
         "allow_failure": _said(_FLAG, "Its failure neither fails the run nor stops it."),
         "description": _said(_TEXT, "For people; no effect."),
     }
@@ -212,6 +223,27 @@ def _parameter() -> Schema:
     no_default = {"properties": {"default": False}}
     when_required = {"if": {"properties": required, "required": ["required"]}, "then": no_default}
     return {**_mapping(properties), **when_required}
+
+
+def _limits() -> Schema:
+    properties = {
+        "capacity": _said(_whole(1, MOST_UNITS), "How many units may be in use at once."),
+        "rate": {
+            "description": f"How many units may start in a time: {RATE_EXAMPLES}.",
+            "type": "string",
+            "pattern": f"^{RATE_PATTERN}$",
+        },
+    }
+    some = {"anyOf": [_needs(name) for name in properties]}
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": _LIMIT},
+        "additionalProperties": {
+            "if": {"type": "object"},
+            "then": {**_mapping(properties), **some},
+            "else": _whole(1, MOST_UNITS),
+        },
+    }
 
 
 def _secret() -> Schema:

@@ -38,7 +38,7 @@ def check_references(
         problems: Of the pipeline file; what was noted in job files is checked too.
     """
     earlier: dict[int, set[str]] = {}
-    for use in problems.uses:
+    for use in problems.noted.uses:
         if use.job_id not in stage_of:
             continue
         stage = stage_of[use.job_id]
@@ -69,4 +69,5 @@ def _note_text(node: ScalarNode, job_id: str, problems: Problems, *, in_shell: b
         return
     if references and in_shell and (mistake := shell_mistake(node.text)):
         problems.add(node, mistake)
-    problems.uses += [Use(job_id, reference, node, problems) for reference in references]
+    uses = (Use(job_id, reference, node, problems) for reference in references)
+    problems.noted.uses.extend(uses)

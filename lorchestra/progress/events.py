@@ -51,6 +51,15 @@ class StageStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class JobHeld:
+    """A job has been waiting for limits for a second: told once each time that it has to wait."""
+
+    stage: str
+    job_id: str
+    limits: tuple[str, ...]  # each with the reason: `bigquery (2 of 2 in use)`
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """An attempt of a job begins."""
 
@@ -118,6 +127,7 @@ Event = (
     | RunStarted
     | JobChosen
     | StageStarted
+    | JobHeld
     | JobStarted
     | JobFinished
     | JobGivenUp

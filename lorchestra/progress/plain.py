@@ -11,6 +11,7 @@ from lorchestra.progress.events import (
     JobChosen,
     JobFinished,
     JobGivenUp,
+    JobHeld,
     JobNotRun,
     JobStarted,
     OrphanFound,
@@ -47,7 +48,7 @@ def _line(event: Event) -> str | None:
             return f"stage {short(event.stage)}: {size}"
         case JobNotRun() if event.reason.startswith(NOT_SELECTED):
             return None  # the last line counts them
-        case JobStarted() | JobFinished() | JobGivenUp() | JobNotRun():
+        case JobHeld() | JobStarted() | JobFinished() | JobGivenUp() | JobNotRun():
             return _of_job(event)
         case RunFinished():
             return f"run {event.status} in {duration(event.duration_s)}: " + status_counts(
@@ -57,8 +58,10 @@ def _line(event: Event) -> str | None:
             return None
 
 
-def _of_job(event: JobStarted | JobFinished | JobGivenUp | JobNotRun) -> str:
+def _of_job(event: JobHeld | JobStarted | JobFinished | JobGivenUp | JobNotRun) -> str:
     match event:
+        case JobHeld():
+            return f"{short(event.job_id)} waits for {', '.join(event.limits)}"
         case JobStarted():
             return f"{_name(event.job_id, event.attempt)} started"
         case JobFinished():

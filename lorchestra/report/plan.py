@@ -13,6 +13,7 @@ from lorchestra.masking import Mask
 from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
 from lorchestra.params import param_values
 from lorchestra.plan import Options, left_out, workers_for
+from lorchestra.quota import Quota
 from lorchestra.references import Scope
 from lorchestra.report.text import counted, printable, short
 from lorchestra.resuming import Choices
@@ -48,6 +49,15 @@ def plan_object(
         "sha256": pipeline.sha256(),
         "params": mask.data(scope.params),
         "total": len(pipeline.jobs),
+        "limits": [
+            {
+                "name": quota.name,
+                "capacity": quota.capacity,
+                "rate": str(quota.rate) if quota.rate else None,
+                "scope": quota.scope,
+            }
+            for quota in _needed(pipeline)
+        ],
         "stages": [
             {
                 "name": stage.name,
@@ -88,6 +98,7 @@ def plan_text(
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     if run_id is not None:
         lines.append(f"would resume run {run_id}")
+    lines += [f"limit {quota}" for quota in _needed(pipeline)]
     for stage in pipeline.stages:
         workers = counted(_workers(stage, options, reasons), "worker")
         rule = ", stop on failure" if options.stops(pipeline, stage) else ""
@@ -111,13 +122,15 @@ def _job_object(job: Job, scope: Scope, mask: Mask, reason: str | None) -> dict[
 
 
 def _job_line(job: Job, scope: Scope, mask: Mask, reason: str | None, choices: Choices) -> str:
-    """What a job does, how long it may take, how often it is tried, what a resume does with it."""
+    """What a job does, how it runs, what a resume does with it."""
     if reason:
         return short(f"skipped, {reason}")
     action, choice = short(action_text(shown_job(job, scope, mask).action)), choices.get(job.id)
     rules = [f"timeout {written(job.timeout_s)}"] if job.timeout_s is not None else []
     if job.retries is not None:
         rules.append(f"retried {job.retries.max} {'time' if job.retries.max == 1 else 'times'}")
+    if job.limits:
+        rules.append(f"needs {_needs_text(job.limits)}")
     text = f"{action}  ({', '.join(rules)})" if rules else action
     if choice is None:
         return text
@@ -127,6 +140,16 @@ def _job_line(job: Job, scope: Scope, mask: Mask, reason: str | None, choices: C
 def _workers(stage: Stage, options: Options, reasons: Mapping[str, str]) -> int:
     jobs = tuple(job for job in stage.jobs if job.id not in reasons)
     return workers_for(replace(stage, jobs=jobs), options.max_workers)
+
+
+def _needed(pipeline: Pipeline) -> list[Quota]:
+    names = {name for job in pipeline.jobs for name in job.limits}
+    return [quota for quota in pipeline.limits if quota.name in names]
+
+
+def _needs_text(needs: Mapping[str, int]) -> str:
+    """What a job needs of limits: `bigquery, 2 of memory`."""
+    return ", ".join(name if units == 1 else f"{units} of {name}" for name, units in needs.items())
 
 
 def _scope(pipeline: Pipeline, options: Options) -> Scope:

@@ -114,7 +114,11 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         scripts = sysconfig.get_path("scripts")
-        self._environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+        self._environment = {
+            **os.environ,
+            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+            "LORCHESTRA_STATE_DIR": f"{folder}.state",
+        }
 
     def perform(self, block: Block) -> None:
         """Write the block's file, run its commands, or skip it where it says so."""

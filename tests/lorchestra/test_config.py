@@ -11,6 +11,7 @@ import pytest
 from lorchestra.config import Config, find_root, load_config
 from lorchestra.errors import ConfigError
 from lorchestra.masking import Secret
+from lorchestra.quota import Quota, Rate
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_byte_order_mark_does_no_harm(root: Path) -> None:
     ("line", "message"),
     [
         ('stroe = "x"', "unknown key 'stroe' (did you mean store?)"),
-        ("limits = {}", "unknown key 'limits'"),
+        ("limits = 2", "limits must be a table, not 2"),
         ("store = 3", "store must be the path of a folder, not 3"),
         ("store = ['x']", "store must be the path of a folder, not ['x']"),
         ("store = ''", "store must be the path of a folder, not ''"),
@@ -208,3 +209,61 @@ def test_options_may_be_configured(root: Path) -> None:
 def test_mistaken_options(root: Path, setting: str, wrong: str) -> None:
     (root / "lorchestra.toml").write_text(setting)
     assert wrong in mistake(root)
+
+
+class TestLimits:
+    def test_a_limit_is_of_the_machine_unless_it_says_otherwise(self, root: Path) -> None:
+        (root / "lorchestra.toml").write_text(
+            '[limits.a]\ncapacity = 2\n[limits.b]\nrate = "5/s"\nscope = "run"\n'
+        )
+        assert load_config(root).limits == (
+            Quota("a", 2, None, "host"),
+            Quota("b", None, Rate(5, "s"), "run"),
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("a = 2", "limits.a must be a table with capacity or rate, not 2"),
+            ("a = {}", "limits.a needs a capacity, a rate, or both"),
+            ("a = {capcity = 2}", "limits.a: unknown key 'capcity' (did you mean capacity?)"),
+            (
+                "a = {capacity = 0}",
+                "limits.a.capacity must be a whole number from 1 to 1,000, not 0",
+            ),
+            (
+                "a = {capacity = 1001}",
+                "limits.a.capacity must be a whole number from 1 to 1,000, not 1001",
+            ),
+            (
+                "a = {capacity = true}",
+                "limits.a.capacity must be a whole number from 1 to 1,000, not True",
+            ),
+            (
+                "a = {capacity = '2'}",
+                "limits.a.capacity must be a whole number from 1 to 1,000, not '2'",
+            ),
+            (
+                "a = {rate = 60}",
+                "limits.a.rate must be such as 60/min, 5/s, 100/h or 1000/day, not 60",
+            ),
+            (
+                "a = {rate = '60/m'}",
+                "limits.a.rate must be such as 60/min, 5/s, 100/h or 1000/day, not '60/m'",
+            ),
+            (
+                "a = {capacity = 1, scope = 'hsot'}",
+                "limits.a.scope must be one of host, run, not 'hsot' (did you mean host?)",
+            ),
+            (
+                "'a b' = {capacity = 1}",
+                (
+                    "the name of limit 'a b' must be 1 to 64 letters, digits, _, . and -, "
+                    "and begin with a letter or a digit"
+                ),
+            ),
+        ],
+    )
+    def test_a_wrong_limit(self, root: Path, line: str, message: str) -> None:
+        (root / "lorchestra.toml").write_text(f"[limits]\n{line}")
+        assert mistake(root) == f"lorchestra.toml: {message}"

@@ -11,6 +11,7 @@ from lorchestra.model import Outcome
 from lorchestra.progress import (
     Event,
     JobFinished,
+    JobHeld,
     JobNotRun,
     JobStarted,
     RunFinished,
@@ -43,6 +44,8 @@ def said(*events: Event) -> list[str]:
         (RunStarted("R", "p", 2, 1234, "store"), "run R of p: 1,234 jobs in 2 stages"),
         (RunStarted("R", "p", 1, 1, "store"), "run R of p: 1 job in 1 stage"),
         (StageStarted("s", 3, 2), "stage s: 3 jobs, 2 workers"),
+        (JobHeld("s", "a", ("x (2 of 2 in use)",)), "a waits for x (2 of 2 in use)"),
+        (JobHeld("s", "a", ("x (1/s reached)", "y (z)")), "a waits for x (1/s reached), y (z)"),
         (JobStarted("s", "a", 1), "a started"),
         (JobStarted("s", "a", 2), "a (attempt 2) started"),
         (finished(Outcome("succeeded")), "a succeeded in 1.2 s"),
@@ -78,6 +81,7 @@ def test_each_line_begins_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None
     [
         RunStarted("R", HOSTILE, 1, 1, "store"),
         StageStarted(HOSTILE, 1, 1),
+        JobHeld("s", HOSTILE, ("x (2 of 2 in use)",)),
         JobStarted("s", HOSTILE, 1),
         finished(Outcome("failed", error=HOSTILE)),
         finished(Outcome("succeeded"), HOSTILE),

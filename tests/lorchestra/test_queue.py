@@ -6,11 +6,13 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorchestra.limits import Limits, Shortage
 from lorchestra.model import Job, Outcome, Retries, Shell
-from lorchestra.queue import GivenUp, StageQueue, Wait
+from lorchestra.queue import GivenUp, Held, StageQueue, Wait
+from lorchestra.quota import Quota, Rate
 from lorchestra.retrying import Turn
 
 JOBS = tuple(Job(name, Shell("true")) for name in "abcd")
@@ -132,3 +134,215 @@ class TestJobsThatAreTriedAgain:
                 assert found.seconds is not None
                 now += found.seconds
         assert tries == {str(n): fails + 1 for n, fails in enumerate(jobs)}
+
+
+def needing(job_id: str, retries: int | None = None, **limits: int) -> Job:
+    again = None if retries is None else Retries(retries)
+    return Job(job_id, Shell("true"), limits=limits, retries=again)
+
+
+def limited(jobs: list[Job], *quotas: Quota, stop_on_failure: bool = False) -> StageQueue:
+    return StageQueue(jobs, stop_on_failure=stop_on_failure, limits=Limits(quotas))
+
+
+class TestLimits:
+    def test_the_first_one_whose_limits_are_free_starts(self) -> None:
+        queue = limited([needing("a", x=1), needing("b", x=1), needing("c")], Quota("x", 1))
+        first = started(queue)
+        assert (first.job.id, started(queue).job.id) == ("a", "c")
+        assert isinstance(queue.next(0), Wait)
+        queue.finished(first, GOOD, None, 0)
+        assert started(queue).job.id == "b"
+        assert queue.next(0) is None
+
+    def test_until_something_ends_there_is_no_time_to_look_again(self) -> None:
+        queue = limited([needing("a", x=1), needing("b", x=1)], Quota("x", 1))
+        started(queue)
+        assert queue.next(5) == Wait(1.0)  # to tell of the wait
+        queue.held(6)
+        assert queue.next(6) == Wait(None)
+
+    def test_all_limits_of_a_job_are_taken_or_none(self) -> None:
+        jobs = [needing("a", x=1), needing("both", x=1, y=1), needing("c", y=1)]
+        queue = limited(jobs, Quota("x", 1), Quota("y", 1))
+        a = started(queue)
+        # `both` has been passed over for x, and holds no y meanwhile.
+        c = started(queue)
+        assert (a.job.id, c.job.id) == ("a", "c")
+        queue.finished(a, GOOD, None, 0)
+        assert isinstance(queue.next(0), Wait)
+        queue.finished(c, GOOD, None, 0)
+        assert started(queue).job.id == "both"
+
+    def test_nobody_takes_of_a_limit_for_which_one_before_it_was_passed_over(self) -> None:
+        jobs = [needing("small1", x=1), needing("big", x=2), needing("small2", x=1)]
+        queue = limited(jobs, Quota("x", 2))
+        small = started(queue)
+        assert isinstance(queue.next(0), Wait)
+        queue.finished(small, GOOD, None, 0)
+        big = started(queue)
+        assert big.job.id == "big"
+        queue.finished(big, GOOD, None, 0)
+        assert started(queue).job.id == "small2"
+
+    def test_not_even_one_that_is_tried_again_for_ever(self) -> None:
+        jobs = [needing("stubborn", 1000, x=1), needing("patient", x=1)]
+        queue = limited(jobs, Quota("x", 1))
+        stubborn = started(queue)
+        assert isinstance(queue.next(0), Wait)
+        queue.finished(stubborn, BAD, 0.0, 0)
+        assert started(queue).job.id == "patient"
+
+    def test_a_job_that_waits_to_be_tried_again_holds_no_limit(self) -> None:
+        queue = limited([needing("a", 1, x=1), needing("b", x=1)], Quota("x", 1))
+        queue.finished(started(queue), BAD, 60.0, 0)
+        assert started(queue, 1).job.id == "b"
+
+    def test_a_rate_says_when_to_look_again_and_counts_every_attempt(self) -> None:
+        jobs = [needing("a", 1, x=1), needing("b", x=1)]
+        queue = limited(jobs, Quota("x", rate=Rate(2, "min")))
+        queue.finished(started(queue, 100.0), BAD, 0.0, 100.25)
+        assert started(queue, 101.0).tries == 2
+        assert queue.next(101.0) == Wait(1.0)
+        assert queue.held(102.0) == [Held(jobs[1], (Shortage("x", "2/min reached"),))]
+        assert queue.next(102.0) == Wait(58.0)
+        assert started(queue, 160.0).job.id == "b"
+
+    def test_a_wait_is_told_once_with_its_reason(self) -> None:
+        jobs = [needing("a", x=2), needing("b", x=1), needing("c", x=1), needing("d", x=2)]
+        queue = limited(jobs, Quota("x", 2))
+        turn = started(queue)
+        queue.next(0.5)
+        assert queue.held(1.4) == []
+        queue.next(1.5)
+        assert queue.held(1.5) == [
+            Held(jobs[1], (Shortage("x", "2 of 2 in use"),)),
+            Held(jobs[3], (Shortage("x", "other jobs are before it"),)),
+        ]
+        queue.next(9)
+        assert queue.held(9) == []
+        queue.finished(turn, GOOD, None, 9)
+        assert [started(queue, 9).job.id for _ in "bc"] == ["b", "c"]
+
+    def test_those_that_wait_for_limits_when_it_is_halted_never_started(self) -> None:
+        jobs = [needing("a", 1, x=1), needing("b", x=1), needing("c", x=1)]
+        queue = limited(jobs, Quota("x", 1))
+        first = started(queue)
+        queue.next(0)
+        queue.finished(first, BAD, 0.0, 0)
+        second = started(queue, 1)  # b: it was passed over before a was to be tried again
+        assert isinstance(queue.next(2), Wait)
+        queue.halt("enough")
+        queue.finished(second, GOOD, None, 3)
+        assert queue.next(3) is None
+        assert queue.given_up() == [GivenUp(jobs[0], 1, BAD)]
+        assert queue.rest() == [jobs[2]]
+
+    @settings(max_examples=100)
+    @given(
+        capacities=st.lists(st.integers(1, 4), min_size=3, max_size=3),
+        wishes=st.lists(
+            st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=12
+        ),
+        choices=st.lists(st.integers(0, 99), min_size=1, max_size=20),
+        workers=st.integers(1, 5),
+        fails=st.just([0] * 12) | st.lists(st.integers(0, 2), min_size=12, max_size=12),
+    )
+    def test_whatever_happens_no_limit_is_exceeded_and_every_job_gets_its_turn(
+        self,
+        capacities: list[int],
+        wishes: list[list[int]],
+        choices: list[int],
+        workers: int,
+        fails: list[int],
+    ) -> None:
+        """`wishes`: units of each limit that a job needs; `fails`: how often it fails at first.
+
+        `choices`: which job at work ends next, and when.
+        """
+        capacity = dict(zip("xyz", capacities, strict=True))
+        needs = [
+            {
+                name: min(units, capacity[name])
+                for name, units in zip("xyz", wish, strict=True)
+                if units
+            }
+            for wish in wishes
+        ]
+        model = Model(
+            [needing(str(n), 2, **each) for n, each in enumerate(needs)],
+            capacity,
+            in_written_order=not any(fails),
+        )
+        chosen, now = itertools.cycle(choices), 0.0
+        while (
+            found := model.next(now) if len(model.at_work) < workers else Wait(None)
+        ) is not None:
+            if isinstance(found, Turn):
+                continue
+            # Nobody waits for nothing.
+            assert model.at_work or found.seconds is not None
+            if model.at_work:
+                turn = model.at_work.pop(next(chosen) % len(model.at_work))
+                failed = turn.tries <= fails[int(turn.job.id)]
+                delay = next(chosen) / 10 if failed else None
+                model.queue.finished(turn, BAD if failed else GOOD, delay, now)
+            now += next(chosen) / 50 if model.at_work else found.seconds or 0.1
+        assert model.tries == {job.id: fails[int(job.id)] + 1 for job in model.jobs}
+
+
+class Model:
+    """A queue, and beside it a count of what is in use and of who was passed over for what."""
+
+    def __init__(
+        self, jobs: list[Job], capacity: dict[str, int], *, in_written_order: bool
+    ) -> None:
+        self.jobs, self.capacity = jobs, capacity
+        self.queue = limited(jobs, *(Quota(name, most) for name, most in capacity.items()))
+        self.at_work: list[Turn] = []
+        self.tries: Counter[str] = Counter()
+        self.passed_over: dict[str, set[str]] = {job.id: set() for job in jobs}
+        self.in_written_order = in_written_order
+
+    def next(self, now: float) -> Turn | Wait | None:
+        before = list(self.queue.rest())
+        found = self.queue.next(now)
+        if not isinstance(found, Turn):
+            assert found is not None or not before
+            self.pass_over(before)
+            return found
+        number = int(found.job.id)
+        if self.in_written_order:
+            self.pass_over([job for job in before if int(job.id) < number])
+            for job in before:
+                if int(job.id) < number:
+                    assert not self.passed_over[job.id] & found.job.limits.keys(), (found, job)
+        self.at_work.append(found)
+        self.tries[found.job.id] += 1
+        assert all(self.in_use(name) <= most for name, most in self.capacity.items())
+        return found
+
+    def pass_over(self, jobs: list[Job]) -> None:
+        """Note what each lacks: what one before it was passed over for, else what is in use."""
+        claimed: set[str] = set()
+        for job in jobs:
+            short = {n for n, u in job.limits.items() if self.in_use(n) + u > self.capacity[n]}
+            self.passed_over[job.id] |= (claimed & job.limits.keys()) or short
+            claimed |= self.passed_over[job.id]
+
+    def in_use(self, name: str) -> int:
+        return sum(turn.job.limits.get(name, 0) for turn in self.at_work)
+
+
+def test_thousands_of_jobs_that_need_the_same_are_started_quickly() -> None:
+    jobs = [needing(str(n), x=1, y=1 + n % 2) for n in range(5_000)]
+    queue = limited(jobs, Quota("x", 3), Quota("y", 5))
+    at_work: list[Turn] = []
+    order = []
+    while (found := queue.next(0)) is not None:
+        if isinstance(found, Turn):
+            order.append(found.job)
+            at_work.append(found)
+        else:
+            queue.finished(at_work.pop(0), GOOD, None, 0)
+    assert order == jobs

@@ -90,6 +90,7 @@ def test_a_plan_as_an_object() -> None:
         "sha256": plan.sha256(),
         "params": {},
         "total": 1,
+        "limits": [],
         "stages": [
             {
                 "name": "s",

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from lorchestra.errors import PipelineSyntaxError
 from lorchestra.loader import load_job_files, load_pipeline
 from lorchestra.loader.jobs import JOB_KEYS
+from lorchestra.loader.limits import LIMIT_KEYS
 from lorchestra.loader.params import PARAM_KEYS
 from lorchestra.loader.pipelines import PIPELINE_KEYS
 from lorchestra.loader.schema import job_file_schema, pipeline_schema
@@ -53,6 +54,7 @@ def test_it_is_a_schema(schema: dict[str, Any]) -> None:
         (job_file_schema(), {"job_id", *JOB_KEYS}),
         (PARTS["parameter"], {*PARAM_KEYS}),
         (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
+        (SCHEMA["properties"]["limits"]["additionalProperties"]["then"], {*LIMIT_KEYS}),
     ],
 )
 def test_it_has_every_key_of_the_loader_and_no_other(part: dict[str, Any], keys: set[str]) -> None:
@@ -73,6 +75,7 @@ WHOLE: dict[str, Any] = {
         "e": {"required": True},
     },
     "secrets": ["A", {"B": {"file": "b"}}],
+    "limits": {"x": 2, "rate": 1, "y": {"capacity": 1, "rate": "10/min"}},
     "stages": [
         {
             "name": "s",
@@ -82,6 +85,7 @@ WHOLE: dict[str, Any] = {
             "jobs": [
                 "named",
                 {"id": "a", "run": "true", "env": {"A": 1}, "cwd": "x", "tags": ["t"]},
+                {"id": "l", "run": "true", "limits": {"x": 1, "y": 1}},
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
             ],
@@ -90,6 +94,7 @@ WHOLE: dict[str, Any] = {
     "jobs": {"named": {"run": "true"}},
 }
 JOB = ("stages", 0, "jobs", 1)
+NEEDING = ("stages", 0, "jobs", 2)
 PARAM = ("params", "d")
 VALUES: tuple[Any, ...] = (
     None,
@@ -105,20 +110,29 @@ VALUES: tuple[Any, ...] = (
     "a=b",
     [],
     ["x"],
+    ["x", "x"],
     [None],
     {},
     {"x": "y"},
+    {"x": 1},
+    {"rate": 1},
+    {"rate": "1/s"},
+    "10000/day",
+    "10001/day",
 )
 PLACES: list[tuple[str | int, ...]] = [
     *((key,) for key in WHOLE),
     *(("stages", 0, key) for key in WHOLE["stages"][0]),
     *((*JOB, key) for key in ("id", "run", "env", "cwd", "tags", "allow_failure", "command")),
     *((*JOB, "env", "A"), (*JOB, "tags", 0), ("stages", 0, "jobs", 0), ("jobs", "named")),
-    *(("stages", 0, "jobs", 2, "command"), ("stages", 0, "jobs", 2, "command", 0)),
-    *(("stages", 0, "jobs", 2, "command", 1), ("stages", 0, "jobs", 3, "with")),
-    *(("stages", 0, "jobs", 3, "with", "x"), ("stages", 0, "jobs", 3, "call")),
+    *(("stages", 0, "jobs", 3, "command"), ("stages", 0, "jobs", 3, "command", 0)),
+    *(("stages", 0, "jobs", 3, "command", 1), ("stages", 0, "jobs", 4, "with")),
+    *(("stages", 0, "jobs", 4, "with", "x"), ("stages", 0, "jobs", 4, "call")),
     *(("params", "a"), (*PARAM, "required"), (*PARAM, "description"), (*PARAM, "other")),
     *(("secrets", 0), ("secrets", 1), ("secrets", 1, "B"), ("secrets", 1, "B", "file")),
+    *(("limits", "x"), ("limits", "y"), ("limits", "other"), ("limits", "-x")),
+    *(("limits", "y", key) for key in ("capacity", "rate", "other")),
+    *((*NEEDING, "limits"), (*NEEDING, "limits", "x"), (*NEEDING, "limits", "-x")),
     *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
 ]
 
@@ -149,9 +163,11 @@ def test_what_fits_at_a_place_is_what_loads_there(
 
 
 def is_told_apart_by_the_loader_alone(place: tuple[str | int, ...], value: Any) -> bool:
-    """Ids that are not defined, and a default that is required at once, concern two places."""
+    """What is named and not defined, and a default that is required, concern two places."""
     is_name = isinstance(value, str) and place == ("stages", 0, "jobs", 0)
-    names = value == ["x"] and place == ("stages", 0, "jobs")
+    names = isinstance(value, list) and "x" in value and place == ("stages", 0, "jobs")
+    # Whether a limit that a job needs is there.
+    names |= place == ("limits",) and isinstance(value, dict) and "y" not in value
     unnamed = place in {("jobs",), ("jobs", "named")} and fits({**WHOLE, "jobs": {}})
     return is_name or names or unnamed
 

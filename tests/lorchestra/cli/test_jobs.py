@@ -50,6 +50,7 @@ def test_the_list_as_json(nightly: Project) -> None:
         "cwd": "sub",
         "tags": [],
         "allow_failure": False,
+        "limits": {},
         "source": str(nightly.root / "jobs" / "deep" / "unused.yaml"),
         "pipeline_id": None,
         "stage": None,

@@ -319,6 +319,7 @@ def test_a_dry_run_as_json_is_the_plan(project: Project) -> None:
         "root": str(project.root),
         "params": {},
         "total": 1,
+        "limits": [],
         "stages": [
             {
                 "name": "s1",
