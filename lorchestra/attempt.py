@@ -175,7 +175,8 @@ class JobAttempt:
             {**self._around.env, **job.env, **environment},
             self._around.pipeline.root / (job.cwd or ""),
             text,
-            self._guard_descriptors(),
+            # They keep the guard and the run key held while the job is at work, if we are killed.
+            self._around.run.guard_descriptors,
         )
         outcome = run_process(
             program,
@@ -190,11 +191,6 @@ class JobAttempt:
         except OutputError as error:
             return _without_output(outcome, str(error))
         return replace(outcome, output=output)
-
-    def _guard_descriptors(self) -> list[int]:
-        """What keeps the run's guard held as long as the job is at work, should we be killed."""
-        descriptor = self._around.run.guard_descriptor
-        return [] if descriptor is None else [descriptor]
 
     def _record_process(self, pid: int) -> None:
         """Record the process, so that one that outlives its run can be found."""
