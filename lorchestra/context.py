@@ -1,7 +1,7 @@
 """Who a running job is: what its process finds in its environment, and a function in `current_job`.
 
 LORCHESTRA_RUN_ID, LORCHESTRA_JOB_ID, LORCHESTRA_ATTEMPT
-LORCHESTRA_IDEMPOTENCY_KEY   the same for every attempt of one job of one run
+LORCHESTRA_IDEMPOTENCY_KEY   the same for every attempt of one job of one run, or run key
 LORCHESTRA_OUTPUT            a file where it may leave a JSON object as its output
 """
 
@@ -85,7 +85,7 @@ class CurrentJob:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this job of this run."""
+        """The same for every attempt of this job of this run, or of all runs of its run key."""
         return self.identity.idempotency_key
 
     @property

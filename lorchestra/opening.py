@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import lorchestra
@@ -15,7 +16,8 @@ from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
 from lorchestra.resuming import Choices, choices_for, planned
-from runstore import Run, RunIsAliveError, RunStore
+from lorchestra.runkeys import refuse_other_params, standing
+from runstore import Run, RunIsAliveError, RunKey, RunStore, RunView
 
 
 class Kept(NamedTuple):
@@ -48,29 +50,60 @@ class Opening:
     env: Mapping[str, str]
     unselected: Mapping[str, str]
 
-    def create(self) -> tuple[Run, Kept]:
-        """Open a new run."""
+    def under(self, key: RunKey, orphans: OrphanRule) -> tuple[Run, Kept] | RunView:
+        """Open the run that a key names: a new one, or one that did not succeed.
+
+        Args:
+            key: The run key, which is held.
+            orphans: As for `resume`.
+
+        Returns:
+            The run; or what it was, if it succeeded before.
+
+        Raises:
+            The errors of `resume`.
+        """
+        view, is_done = standing(self.store, self.pipeline, key.run_key, self.unselected)
+        if view is None:
+            return self.create(key)
+        key.announce(view.id)
+        if not is_done:
+            return self.resume(view.id, orphans, key)
+        refuse_other_params(view, self.options.params, self.mask)
+        return view
+
+    def create(self, key: RunKey | None = None) -> tuple[Run, Kept]:
+        """Open a new run.
+
+        Raises:
+            UnknownReferenceError: A job refers to what is not there.
+            ParameterError: The pipeline does not take these parameters, or needs others.
+        """
+        check_references(self.pipeline, self.env, self.unselected)
         params = param_values(parameters_of(self.pipeline), self.options.params)
         jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
         fields = self._fields(params)
-        return self.store.create_run(self.pipeline.id, jobs, **fields), Kept(params, {}, {})
+        run = self.store.create_run(self.pipeline.id, jobs, key=key, **fields)
+        return run, Kept(params, {}, {})
 
-    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Kept]:
+    def resume(
+        self, run_id: str, orphans: OrphanRule, key: RunKey | None = None
+    ) -> tuple[Run, Kept]:
         """Go on with a run, once none of its jobs is at work any more.
 
         Raises:
             RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
             OrphansError: Jobs of it are still at work.
-            ParameterError: A parameter must be given again.
+            ParameterError: A parameter must be given again, or is another under the same run key.
         """
         view = self.store.read(run_id)
         if view.status == "running":
             raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
-
-        def tell(orphan: Orphan) -> None:
-            self.tell(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
-
-        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
+        if view.run_key is not None:
+            refuse_other_params(view, self.options.params, self.mask)
+        clear_orphans(
+            view, orphans, partial(self.tell_of, rule=orphans), grace_s=self.pipeline.grace_s
+        )
         params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
         sha256 = digests(self.pipeline, params)
         choices = choices_for(self.pipeline, view, sha256)
@@ -92,9 +125,14 @@ class Opening:
             planned(self.pipeline, choices, sha256),
             pipeline=self.pipeline.id,
             seen=view,
+            key=key,
             **self._fields(params),
         )
         return run, Kept(params, choices, outputs)
+
+    def tell_of(self, orphan: Orphan, *, rule: OrphanRule) -> None:
+        """Tell of a job of a killed run that is waited for, or stopped."""
+        self.tell(OrphanFound(orphan.job_id, orphan.pid, rule == "kill"))
 
     def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
         root = self.pipeline.root

@@ -13,12 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from lorchestra.attempt import Surroundings
-from lorchestra.binding import (
-    Values,
-    check_references,
-)
+from lorchestra.binding import Values
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
@@ -42,11 +40,12 @@ from lorchestra.progress import (
     StageStarted,
 )
 from lorchestra.resuming import Choices
+from lorchestra.runkeys import hold, refuse_secret
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import RunStore
+from runstore import RunStore, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class RunResult:
         receipt: What proves later that the record was not rolled back.
         signal: The number of the signal that interrupted it, else None.
         hung: Whether functions that did not react to the stop are still in their threads.
+        was_done: Whether it had succeeded under its run key before, and nothing was run.
     """
 
     run_id: str
@@ -66,6 +66,7 @@ class RunResult:
     receipt: str
     signal: int | None
     hung: bool = False
+    was_done: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -80,6 +81,7 @@ def run_pipeline(
     *,
     handlers: Iterable[Handler] = (),
     resume: str | None = None,
+    run_key: str | None = None,
     orphans: OrphanRule = "fail",
     on_signal: Callable[[int], object] | None = None,
 ) -> RunResult:
@@ -93,6 +95,9 @@ def run_pipeline(
             reported on stderr and does not stop the run.
         resume: The id of a run of this pipeline that has ended or was killed. What succeeded in it
             is kept, unless its definition has changed, and the rest runs. None: a new run.
+        run_key: What names this piece of work. A run of the pipeline under the same key that
+            succeeded is not run again, another one is gone on with. Not beside `resume`: a run
+            that is resumed keeps the key that it has.
         orphans: What is done when jobs of a killed run are still at work: `fail`, `wait` until
             they have ended, or `kill` them.
         on_signal: Called with the number of the first signal that stops the run, when that comes,
@@ -102,11 +107,13 @@ def run_pipeline(
         How it ended. A job that fails is no exception.
 
     Raises:
-        ParameterError: The pipeline does not take these parameters, or needs others.
+        ParameterError: The pipeline does not take these parameters, or needs others; or the run
+            under the same key was given others.
         ConfigError: A secret's file cannot be read.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
-        GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
+        GuardTimeoutError: Another run of the pipeline holds the store's guard, or works under the
+            same run key; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
         OrphansError: Jobs of it are still at work.
@@ -115,13 +122,15 @@ def run_pipeline(
 
     In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
     """
+    if resume is not None and run_key is not None:
+        raise ValueError("a run that is resumed keeps its run key: give one of the two")
     options = options or Options()
     pipeline = options.over(pipeline)
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     unselected = left_out(pipeline, options)
-    if resume is None:
-        check_references(pipeline, env, unselected)
+    if run_key is not None:
+        refuse_secret(run_key, mask)
     stop, interruptible = Stop(pipeline.grace_s), Interruptible()
     with contextlib.ExitStack() as stack:
         if any(isinstance(job.action, Call) for job in pipeline.jobs):
@@ -132,7 +141,15 @@ def run_pipeline(
         # raising.
         told = _Handlers(handlers)
         opening = Opening(pipeline, store, options, told, mask, env, unselected)
-        run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
+        if run_key is not None:
+            tell_of = partial(opening.tell_of, rule=orphans)
+            key = stack.enter_context(hold(store, pipeline, run_key, orphans, tell_of))
+            opened = opening.under(key, orphans)
+        else:
+            opened = opening.create() if resume is None else opening.resume(resume, orphans)
+        if isinstance(opened, RunView):
+            return RunResult(opened.id, opened.status, opened.receipt or "", None, was_done=True)
+        run, kept = opened
         stack.enter_context(run)
         stack.callback(stop.close)
         stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
@@ -140,7 +157,9 @@ def run_pipeline(
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
+        around = Surroundings(
+            pipeline, run, run.run_key or run.id, stop, env, interruptible, values, mask
+        )
         return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
 
 

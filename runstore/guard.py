@@ -269,25 +269,6 @@ def hold(kind: GuardKind, store: str, pipeline: str, timeout_s: float) -> Guard:
     return OwnGuard(kind())
 
 
-def hold_key(store: str, pipeline: str, run_key: str, timeout_s: float) -> RunKey:
-    """Take a run key of a pipeline in a store.
-
-    Args:
-        store: The store's path.
-        pipeline: The pipeline's name.
-        run_key: The key.
-        timeout_s: How long to wait, in seconds; 0: not at all; negative: without limit.
-
-    Raises:
-        RecordError: It is no run key.
-        GuardTimeoutError: Another run works under it.
-        GuardUnavailableError: filelock is not installed.
-    """
-    key = RunKey(store, pipeline, run_key)
-    key.hold(timeout_s)
-    return key
-
-
 def release(guards: Iterable[Guard]) -> None:
     """Let several guards go, each whatever happens to the others."""
     with contextlib.ExitStack() as stack:

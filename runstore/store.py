@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from runstore import files, layout
 from runstore.errors import RecordError, StoreNotFoundError
-from runstore.guard import Guard, GuardKind, RunKey, hold, hold_key, release
+from runstore.guard import Guard, GuardKind, RunKey, hold, release
 from runstore.mending.mender import RepairReport
 from runstore.mending.repair import repair_run, repair_store_file
 from runstore.reading.follow import POLL_S, follow_run
@@ -127,19 +127,22 @@ class RunStore:
 
         On disk afterwards: an empty file in `locks/`, one for each key; it stays.
         """
+        key = RunKey(self.path, pipeline, run_key)
         create_store(self.path, sync=self.durability == "disk")
-        seconds = self._guard_timeout_s if timeout_s is None else timeout_s
-        return hold_key(self.path, pipeline, run_key, seconds)
+        key.hold(self._guard_timeout_s if timeout_s is None else timeout_s)
+        return key
 
     def find_run(self, pipeline: str, run_key: str) -> str | None:
         """Find the newest run of a pipeline under a run key; None: there is none.
 
         Raises:
+            RecordError: It is no run key.
             OSError: A file cannot be read.
 
         Costs one small read for each run that is newer than that one, of whatever pipeline: only
         the first line of its own file is read. A run whose first line is damaged is not found.
         """
+        layout.check_run_key(run_key)
         return find_run(self.path, self.run_ids(), pipeline, run_key)
 
     def resume_run(
@@ -207,7 +210,7 @@ class RunStore:
         taken: list[Guard] = []
         try:
             if run_key is not None and key is None:
-                taken.append(hold_key(self.path, pipeline, run_key, self._guard_timeout_s))
+                taken.append(self.hold_key(pipeline, run_key))
             taken.append(hold(self._guard, self.path, pipeline, self._guard_timeout_s))
         except BaseException:
             release(taken)

@@ -33,7 +33,7 @@ LAYERS = {
             *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),
         ],
-        ["call", "loader", "queue", "report"],
+        ["call", "loader", "queue", "report", "runkeys"],
         ["attempt", "child", "progress"],
         ["opening", "stage"],
         ["runner"],
