@@ -3,6 +3,7 @@
     store = "~/runs"      # where run records are kept; by default `.lorchestra` in the project
     max_workers = 4       # and other options of `lorchestra pipeline`, where that does not say
     secrets = ["TOKEN", {KEY = {file = "~/.key"}}]
+    hooks = {on_failure = ["./alert.sh"]}
 
 The folder that holds the file is the project folder. With both files in one folder,
 `lorchestra.toml` counts.
@@ -23,7 +24,7 @@ from lorchestra.wording import did_you_mean, near, quoted
 OWN_FILE = "lorchestra.toml"
 SHARED_FILE = "pyproject.toml"
 
-_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets")
+_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets", "hooks")
 _CHOICES = {
     "durability": ("disk", "os"),
     "guard": ("fail", "wait", "skip", "none"),
@@ -45,6 +46,7 @@ class Config:
         guard: `fail`, `wait`, `skip` or `none`.
         progress: `auto`, `plain` or `none`.
         secrets: What is not to be shown.
+        hooks: What is done when a run begins and ends, as the file has it; `loader` reads it.
     """
 
     root: Path
@@ -55,6 +57,7 @@ class Config:
     guard: str | None = None
     progress: str | None = None
     secrets: tuple[Secret, ...] = ()
+    hooks: Any = None
 
 
 def find_root(start: Path) -> Path:
@@ -129,6 +132,7 @@ def _config(root: Path, source: Path, settings: Any) -> Config:
         _workers(source, settings.get("max_workers")),
         **{name: _choice(source, name, settings.get(name)) for name in _CHOICES},
         secrets=_secrets(source, settings.get("secrets", [])),
+        hooks=settings.get("hooks"),
     )
 
 

@@ -175,6 +175,58 @@ class Job:
         return _digest(definition)
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """`url:` an address that is sent the run as JSON, with `headers:`."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What is done at a moment of a run, and changes nothing about it.
+
+    Attributes:
+        action: A line for the shell, a command, or a webhook.
+        timeout_s: Seconds that it may take.
+    """
+
+    action: Shell | Command | Webhook
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`hooks:` what is done at which moment, in the order written.
+
+    Attributes:
+        on_start: Before the first job.
+        on_success: After a run that succeeded.
+        on_failure: After any other.
+        on_finish: After each run, after those.
+    """
+
+    on_start: tuple[Hook, ...] = ()
+    on_success: tuple[Hook, ...] = ()
+    on_failure: tuple[Hook, ...] = ()
+    on_finish: tuple[Hook, ...] = ()
+
+    @property
+    def all(self) -> tuple[Hook, ...]:
+        """All of them."""
+        return (*self.on_start, *self.on_success, *self.on_failure, *self.on_finish)
+
+    def __add__(self, more: Hooks) -> Hooks:
+        """These, and after them more."""
+        return Hooks(
+            self.on_start + more.on_start,
+            self.on_success + more.on_success,
+            self.on_failure + more.on_failure,
+            self.on_finish + more.on_finish,
+        )
+
+
 ParameterType = Literal["string", "int", "number", "bool", "list"]
 
 
@@ -256,6 +308,7 @@ class Pipeline:
         source: The file that it was read from; None when code made it.
         params: What may be given when it is run, by name.
         secrets: What is not to be shown.
+        hooks: What is done when a run begins and ends.
     """
 
     id: str
@@ -269,6 +322,7 @@ class Pipeline:
     timeout_s: float | None = None
     params: Mapping[str, Parameter] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def jobs(self) -> tuple[Job, ...]:

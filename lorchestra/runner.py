@@ -14,13 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from lorchestra.attempt import Surroundings
-from lorchestra.binding import Values
+from lorchestra.binding import Values, parameters_of
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
+from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
 from lorchestra.masking import Mask
 from lorchestra.model import Call, Job, Pipeline, Stage
@@ -30,6 +32,7 @@ from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
+    HookFailed,
     JobChosen,
     JobFinished,
     JobGivenUp,
@@ -45,7 +48,7 @@ from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import RunStore, RunView
+from runstore import RunStore, RunStoreError, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ def run_pipeline(
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
-    In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
+    In the main thread, SIGINT and SIGTERM stop the run: see `signals`. The pipeline's hooks are run
+    too; what they do changes neither the record nor the result.
     """
     if resume is not None and run_key is not None:
         raise ValueError("a run that is resumed keeps its run key: give one of the two")
@@ -141,26 +145,43 @@ def run_pipeline(
         # raising.
         told = _Handlers(handlers)
         opening = Opening(pipeline, store, options, told, mask, env, unselected)
-        if run_key is not None:
-            tell_of = partial(opening.tell_of, rule=orphans)
-            key = stack.enter_context(hold(store, pipeline, run_key, orphans, tell_of))
-            opened = opening.under(key, orphans)
-        else:
-            opened = opening.create() if resume is None else opening.resume(resume, orphans)
+        hooks = RunHooks(pipeline, store, _presumed(pipeline, options), env, mask, told.of_hook)
+        try:
+            if run_key is not None:
+                tell_of = partial(opening.tell_of, rule=orphans)
+                key = stack.enter_context(hold(store, pipeline, run_key, orphans, tell_of))
+                opened = opening.under(key, orphans)
+            else:
+                opened = opening.create() if resume is None else opening.resume(resume, orphans)
+        except OSError as error:
+            if not isinstance(error, RunStoreError):  # such as a guard that is held
+                hooks.cannot_begin()
+            raise
         if isinstance(opened, RunView):
             return RunResult(opened.id, opened.status, opened.receipt or "", None, was_done=True)
         run, kept = opened
-        stack.enter_context(run)
-        stack.callback(stop.close)
-        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
-        stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
+        hooks = replace(hooks, run_id=run.id, params=kept.params)
+        # They come when the run has been left: its record is complete, the guard is free.
+        stack.enter_context(hooks.around())
+        inner = stack.enter_context(contextlib.ExitStack())
+        inner.enter_context(run)
+        inner.callback(stop.close)
+        inner.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
+        inner.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
         around = Surroundings(
             pipeline, run, run.run_key or run.id, stop, env, interruptible, values, mask
         )
-        return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
+        whole = _PipelineRun(around, options, told, kept.choices, unselected)
+        return whole.run(store.path, partial(hooks.start, stop))
+
+
+def _presumed(pipeline: Pipeline, options: Options) -> dict[str, Any]:
+    """The parameters of a run that could not be begun."""
+    known = {name: each.default for name, each in parameters_of(pipeline).items()}
+    return {**known, **options.params}
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:
@@ -199,7 +220,7 @@ class _PipelineRun:
         self._counts: Counter[str] = Counter()
         self._hung = False
 
-    def run(self, store_path: str) -> RunResult:
+    def run(self, store_path: str, on_start: Callable[[], None]) -> RunResult:
         began = time.monotonic()
         run, pipeline, stop = self._around.run, self._around.pipeline, self._around.stop
         self._emit(
@@ -207,6 +228,7 @@ class _PipelineRun:
         )
         for event in self._chosen():
             self._emit(event)
+        on_start()
         halted_by: str | None = None
         for whole_stage in pipeline.stages:
             stage = self._to_run(whole_stage)
@@ -283,6 +305,10 @@ class _Handlers:
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
         self._handlers = list(handlers)
+
+    def of_hook(self, hook: str, number: int, error: str) -> None:
+        """Tell of a hook that failed."""
+        self(HookFailed(hook, number, error))
 
     def __call__(self, event: Event) -> None:
         for handler in list(self._handlers):

@@ -27,14 +27,17 @@ LAYERS = {
         ["store"],
     ],
     "lorchestra": [
-        ["belonging", "durations", "errors", "jobobject", "masking", "paths", "stop", "wording"],
+        [
+            *("belonging", "durations", "errors", "jobobject", "masking", "paths", "stop"),
+            *("tail", "webhook", "wording"),
+        ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
             *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),
         ],
         ["call", "loader", "queue", "report", "runkeys"],
-        ["attempt", "child", "progress"],
+        ["attempt", "child", "hooks", "progress"],
         ["opening", "stage"],
         ["runner"],
         ["cli"],

@@ -31,7 +31,7 @@ from lorchestra.cli.units import Seconds
 from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
-from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
 from lorchestra.params import parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
@@ -42,7 +42,7 @@ from lorchestra.wording import quoted
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
-    from lorchestra.progress import Handler
+    from lorchestra.progress import Event, Handler
     from lorchestra.runner import RunResult
     from runstore import GuardTimeoutError, RunStore, RunView
 
@@ -194,7 +194,11 @@ def command(
     """
     path, root = find_pipeline(name, working_folder())
     pipeline, config = load_pipeline(path, root), load_config(root)
-    pipeline = replace(pipeline, secrets=(*config.secrets, *pipeline.secrets))
+    pipeline = replace(
+        pipeline,
+        secrets=(*config.secrets, *pipeline.secrets),
+        hooks=pipeline.hooks + hooks_of(config),
+    )
     guard = _guard(guard or config.guard)
     options = Options(
         max_workers or workers_from_environment() or config.max_workers,
@@ -279,7 +283,7 @@ class _Command:
         from lorchestra.runner import run_pipeline
 
         failures = Failures(_mask_of(self.pipeline))
-        handlers: list[Handler] = [failures]
+        handlers: list[Handler] = [failures, _say_hook_failed]
         if self.progress != "none":
             handlers.append(PlainProgress(say))
         with only_data_on_stdout() as data:
@@ -316,6 +320,13 @@ class _Command:
             "lorchestra: stopping: jobs at work are asked to end, and killed "
             f"after {grace} or at a second Ctrl-C"
         )
+
+
+def _say_hook_failed(event: Event) -> None:
+    from lorchestra.progress import HookFailed
+
+    if isinstance(event, HookFailed):
+        say(f"lorchestra: hook {event.hook} {event.number} failed: {event.error}")
 
 
 def _say_nothing_to_resume(

@@ -7,6 +7,7 @@ from pathlib import Path
 from lorchestra.loader import values
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
+from lorchestra.loader.hooks import read_hooks
 from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.nodes import Node
 from lorchestra.loader.params import read_params
@@ -20,7 +21,7 @@ from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
     *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
-    *("params", "secrets", "stages", "jobs"),
+    *("params", "secrets", "hooks", "stages", "jobs"),
 )
 
 
@@ -51,6 +52,7 @@ def read_pipeline(
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
     secrets = read_secrets(fields)
+    hooks = read_hooks(fields, params)
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
@@ -67,6 +69,7 @@ def read_pipeline(
         timeout_s,
         params,
         secrets,
+        hooks,
     )
 
 

@@ -3,6 +3,7 @@
 from lorchestra.progress.events import (
     Event,
     Handler,
+    HookFailed,
     JobChosen,
     JobFinished,
     JobGivenUp,
@@ -18,6 +19,7 @@ from lorchestra.progress.events import (
 __all__ = [
     "Event",
     "Handler",
+    "HookFailed",
     "JobChosen",
     "JobFinished",
     "JobGivenUp",

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from lorchestra.errors import PipelineSyntaxError
 from lorchestra.loader import load_job_files, load_pipeline
+from lorchestra.loader.hooks import HOOK_KEYS, HOOKS_KEYS
 from lorchestra.loader.jobs import JOB_KEYS
 from lorchestra.loader.params import PARAM_KEYS
 from lorchestra.loader.pipelines import PIPELINE_KEYS
@@ -52,6 +53,8 @@ def test_it_is_a_schema(schema: dict[str, Any]) -> None:
         (PARTS["inline_job"], {"id", *JOB_KEYS}),
         (job_file_schema(), {"job_id", *JOB_KEYS}),
         (PARTS["parameter"], {*PARAM_KEYS}),
+        (SCHEMA["properties"]["hooks"], {*HOOKS_KEYS}),
+        (PARTS["hook"], {*HOOK_KEYS}),
         (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
     ],
 )
@@ -73,6 +76,15 @@ WHOLE: dict[str, Any] = {
         "e": {"required": True},
     },
     "secrets": ["A", {"B": {"file": "b"}}],
+    "hooks": {
+        "on_start": ["echo ${env.A}", {"run": "true", "timeout": "1m"}],
+        "on_failure": [
+            {"url": "https://example.org/${env.A}", "headers": {"X-A": "b"}, "timeout": 5},
+            {"command": ["a", "", 1], "timeout": 1.5},
+        ],
+        "on_success": [],
+        "on_finish": [{"url": "${env.A}"}],
+    },
     "stages": [
         {
             "name": "s",
@@ -91,6 +103,7 @@ WHOLE: dict[str, Any] = {
 }
 JOB = ("stages", 0, "jobs", 1)
 PARAM = ("params", "d")
+HOOK = ("hooks", "on_failure", 0)
 VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -103,6 +116,10 @@ VALUES: tuple[Any, ...] = (
     "x",
     "a\nb",
     "a=b",
+    "ftp://example.org",
+    "https://example.org",
+    "https://example.org/a b",
+    "@env.A",
     [],
     ["x"],
     [None],
@@ -119,6 +136,10 @@ PLACES: list[tuple[str | int, ...]] = [
     *(("stages", 0, "jobs", 3, "with", "x"), ("stages", 0, "jobs", 3, "call")),
     *(("params", "a"), (*PARAM, "required"), (*PARAM, "description"), (*PARAM, "other")),
     *(("secrets", 0), ("secrets", 1), ("secrets", 1, "B"), ("secrets", 1, "B", "file")),
+    *((*HOOK, key) for key in ("url", "headers", "timeout", "run", "other")),
+    *(("hooks", "on_start"), ("hooks", "on_start", 0), ("hooks", "on_start", 1, "run"), HOOK),
+    *((*HOOK, "headers", "X-A"), (*HOOK, "headers", "a b"), ("hooks", "other")),
+    *(("hooks", "on_failure", 1, "command"), ("hooks", "on_failure", 1, "command", 0)),
     *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
 ]
 
