@@ -40,6 +40,7 @@ class Surroundings:
         interruptible: Where the main thread may be interrupted.
         values: What the references of jobs stand for.
         mask: What takes secrets out of what is recorded.
+        keys: The idempotency key of each job that has one of its own.
     """
 
     pipeline: Pipeline
@@ -50,6 +51,7 @@ class Surroundings:
     interruptible: Interruptible
     values: Values
     mask: Mask = field(default_factory=Mask)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -97,7 +99,9 @@ class JobAttempt:
         self.number = self._log.attempt
         self.log_path = self._log.log_path
         self._began = time.monotonic()
-        key = idempotency_key(surroundings.pipeline.id, surroundings.run_key, job.id)
+        key = surroundings.keys.get(job.id) or idempotency_key(
+            surroundings.pipeline.id, surroundings.run_key, job.id
+        )
         self._identity = Identity(surroundings.run.id, job.id, self.number, key)
         self._current = CurrentJob(self._identity, self._append, surroundings.is_stopping)
         self._is_settled = False

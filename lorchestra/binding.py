@@ -36,7 +36,7 @@ from lorchestra.references import (
 )
 from lorchestra.wording import quoted
 
-_ROOTS_OF_HOOKS = frozenset({"params", "payload", "env"})
+_KNOWN_BEFORE = frozenset({"params", "payload", "env"})
 
 
 class Values:
@@ -68,6 +68,7 @@ def references_of(job: Job) -> Iterator[Reference]:
     yield from _references_of(job.action)
     yield from references_in(dict(job.env))
     yield from references_in(job.cwd)
+    yield from references_in(job.idempotency_key)
 
 
 def references_of_hooks(hooks: Hooks) -> Iterator[Reference]:
@@ -130,7 +131,8 @@ def shown_job(job: Job, scope: Scope, mask: Mask) -> Job:
             arguments = shown(dict(job.action.arguments), scope)
             action = Call(job.action.target, mask.data(arguments))
     env = {name: text(value) for name, value in job.env.items()}
-    return replace(job, action=action, env=env, cwd=None if job.cwd is None else text(job.cwd))
+    cwd, key = (None if each is None else text(each) for each in (job.cwd, job.idempotency_key))
+    return replace(job, action=action, env=env, cwd=cwd, idempotency_key=key)
 
 
 def parameters_of(pipeline: Pipeline) -> dict[str, Parameter]:
@@ -178,10 +180,18 @@ def mistake_in_hook(
     reference: Reference, params: Collection[str], env: Mapping[str, str] | None = None
 ) -> str | None:
     """What is wrong with a reference of a hook; None: nothing that can be known yet."""
-    if reference.root not in _ROOTS_OF_HOOKS:
+    if reference.root not in _KNOWN_BEFORE:
         known = "params, payload and env"
         return f"{quoted(reference.text)}: a hook can refer to {known} alone"
     return mistake_in(reference, Known(params, env=env))
+
+
+def mistake_in_key(reference: Reference) -> str | None:
+    """What is wrong with a reference of a job's own key; None: nothing."""
+    if reference.root in _KNOWN_BEFORE:
+        return None
+    why = "it is looked up before the run, so it can refer to params, payload and env alone"
+    return f"{quoted(reference.text)} in idempotency_key: {why}"
 
 
 def check_references(
@@ -206,6 +216,8 @@ def check_references(
             if job.id in left_out:
                 continue
             found = dict.fromkeys(mistake_in(each, known) for each in references_of(job))
+            in_key = references_in(job.idempotency_key)
+            found |= dict.fromkeys(mistake_in_key(each) for each in in_key)
             mistakes += [f"job {job.id!r}: {mistake}" for mistake in found if mistake]
         earlier = earlier | {job.id for job in stage.jobs}
     of_hooks = references_of_hooks(pipeline.hooks)

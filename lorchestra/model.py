@@ -112,6 +112,8 @@ class Job:
             it runs in a worker's thread, unless something else here needs a process.
         tags: Words by which jobs can be selected.
         allow_failure: Whether its failure neither fails the run nor stops it.
+        idempotency_key: A key of its own: once it has succeeded under that, it is not run again, in
+            whatever run of the pipeline. None: it has none.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Job:
     isolation: str = "thread"
     tags: tuple[str, ...] = ()
     allow_failure: bool = False
+    idempotency_key: str | None = None
 
     @property
     def is_in_thread(self) -> bool:
@@ -147,6 +150,8 @@ class Job:
             definition["env"] = dict(self.env)
         if self.cwd is not None:
             definition["cwd"] = self.cwd
+        if self.idempotency_key is not None:
+            definition["idempotency_key"] = self.idempotency_key
         return definition
 
     def rules(self) -> dict[str, Any]:

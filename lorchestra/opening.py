@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import lorchestra
 from lorchestra.binding import check_references, digests, parameters_of
+from lorchestra.jobkeys import Done, done_before, keys_of
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
@@ -21,11 +22,19 @@ from runstore import Run, RunIsAliveError, RunKey, RunStore, RunView
 
 
 class Kept(NamedTuple):
-    """What a run begins with: its parameters, and what a resume keeps."""
+    """What a run begins with.
+
+    Attributes:
+        params: Its parameters.
+        choices: What is done with each job of which that was decided: is it kept?
+        outputs: What those that are kept have left as output.
+        keys: The key of each job that has one of its own.
+    """
 
     params: Mapping[str, Any]
     choices: Choices
     outputs: Mapping[str, Any]
+    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +90,14 @@ class Opening:
         """
         check_references(self.pipeline, self.env, self.unselected)
         params = param_values(parameters_of(self.pipeline), self.options.params)
-        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
+        sha256 = digests(self.pipeline, params)
+        keys = keys_of(self.pipeline, params, self.env, self.mask)
+        wanted = {job.id for job in self.pipeline.jobs} - self.unselected.keys()
+        done = done_before(self.store, self.pipeline, keys, sha256, wanted)
+        jobs = planned(self.pipeline, {}, sha256, keys)
         fields = self._fields(params)
         run = self.store.create_run(self.pipeline.id, jobs, key=key, **fields)
-        return run, Kept(params, {}, {})
+        return _recorded(run, done), Kept(params, *_kept(done), keys)
 
     def resume(
         self, run_id: str, orphans: OrphanRule, key: RunKey | None = None
@@ -106,7 +119,13 @@ class Opening:
         )
         params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
         sha256 = digests(self.pipeline, params)
+        keys = keys_of(self.pipeline, params, self.env, self.mask)
         choices = choices_for(self.pipeline, view, sha256)
+        to_run = {job_id for job_id, choice in choices.items() if not choice.is_kept}
+        wanted = to_run - self.unselected.keys()
+        done = done_before(self.store, self.pipeline, keys, sha256, wanted, run_id)
+        chosen, outputs_elsewhere = _kept(done)
+        choices |= chosen
         # What is kept has left its output, whether it is selected or not.
         without_output = {
             job_id: reason
@@ -117,18 +136,20 @@ class Opening:
         outputs = {
             job_id: output
             for job_id, choice in choices.items()
-            if choice.is_kept and (output := view.jobs[job_id].output) is not None
+            if choice.is_kept and job_id not in done
+            if (output := view.jobs[job_id].output) is not None
         }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
         run = self.store.resume_run(
             run_id,
-            planned(self.pipeline, choices, sha256),
+            planned(self.pipeline, choices, sha256, keys),
             pipeline=self.pipeline.id,
             seen=view,
             key=key,
             **self._fields(params),
         )
-        return run, Kept(params, choices, outputs)
+        kept = Kept(params, choices, {**outputs, **outputs_elsewhere}, keys)
+        return _recorded(run, done), kept
 
     def tell_of(self, orphan: Orphan, *, rule: OrphanRule) -> None:
         """Tell of a job of a killed run that is waited for, or stopped."""
@@ -148,3 +169,21 @@ class Opening:
             "max_workers": self.options.max_workers,
             "versions": {"lorchestra": lorchestra.__version__},
         }
+
+
+def _kept(done: Mapping[str, Done]) -> tuple[Choices, dict[str, Any]]:
+    """What is done with jobs that have succeeded elsewhere, and what they left as output."""
+    choices = {job_id: each.choice for job_id, each in done.items()}
+    outputs = {job_id: each.output for job_id, each in done.items() if each.output is not None}
+    return choices, outputs
+
+
+def _recorded(run: Run, done: Mapping[str, Done]) -> Run:
+    """The run, once it is recorded which of its jobs have succeeded elsewhere."""
+    try:
+        for job_id, each in done.items():
+            each.record(run, job_id)
+    except BaseException as error:
+        run.__exit__(type(error), error, None)
+        raise
+    return run

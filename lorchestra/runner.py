@@ -172,7 +172,7 @@ def run_pipeline(
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
         around = Surroundings(
-            pipeline, run, run.run_key or run.id, stop, env, interruptible, values, mask
+            pipeline, run, run.run_key or run.id, stop, env, interruptible, values, mask, kept.keys
         )
         whole = _PipelineRun(around, options, told, kept.choices, unselected)
         return whole.run(store.path, partial(hooks.start, stop))

@@ -16,6 +16,7 @@ from runstore.mending.repair import repair_run, repair_store_file
 from runstore.reading.follow import POLL_S, follow_run
 from runstore.reading.keys import find_run
 from runstore.reading.merge import Record
+from runstore.reading.plans import plans
 from runstore.reading.view import RunSummary, RunView, read_run, summarize
 from runstore.storefile import check_store, create_store
 from runstore.upkeep.compact import Compacted, compact_run
@@ -144,6 +145,21 @@ class RunStore:
         """
         layout.check_run_key(run_key)
         return find_run(self.path, self.run_ids(), pipeline, run_key)
+
+    def plans(self, pipeline: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Give the runs of a pipeline, newest first, each with what its plans say of its jobs.
+
+        Returns:
+            The id, and the mappings that `create_run` and `resume_run` were given as jobs; where a
+            resume has planned anew, those of all plans. A run is read when it is asked for.
+
+        Raises:
+            OSError: A file cannot be read.
+
+        Costs one small read for each run of another pipeline; of this one a look into the run's
+        folder, and the beginning of each of its own files.
+        """
+        return plans(self.path, self.run_ids(), pipeline)
 
     def resume_run(
         self,

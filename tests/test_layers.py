@@ -36,7 +36,7 @@ LAYERS = {
             *("binding", "capture", "executors", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),
         ],
-        ["call", "loader", "queue", "report", "runkeys"],
+        ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
         ["attempt", "child", "hooks", "progress"],
         ["opening", "stage"],
         ["runner"],

@@ -33,7 +33,7 @@ from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
-from lorchestra.params import parsed_params, resumed_params
+from lorchestra.params import param_values, parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
 from lorchestra.secretvalues import read_secrets
@@ -211,8 +211,9 @@ def command(
         from_stage,
         tags,
     )
-    goes_on = resume is not None or run_key is not None
-    folder = store_path(store, root) if goes_on or not dry_run else None
+    has_keys = any(job.idempotency_key is not None for job in pipeline.jobs)
+    looks_back = resume is not None or run_key is not None or has_keys
+    folder = store_path(store, root) if looks_back or not dry_run else None
     if dry_run:
         _print_plan(pipeline, options, folder, resume, run_key, as_json=as_json)
         return
@@ -380,13 +381,18 @@ def _print_plan(
     *,
     as_json: bool,
 ) -> None:
+    from lorchestra.jobkeys import done_before, keys_of
     from lorchestra.report.plan import plan_object, plan_text
+    from lorchestra.resuming import Choices, choices_for
+    from runstore import RunStore
 
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     unselected = left_out(pipeline, options)
-    choices, run_id, mask = None, None, Mask(secrets.values())
+    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
+    choices: Choices = {}
+    run_id: str | None = None
     view: RunView | None = None
-    if folder is not None:
+    if folder is not None and (resume is not None or run_key is not None):
         found = _run_to_go_on_with(
             pipeline, options, folder, resume, run_key, unselected, mask, as_json=as_json
         )
@@ -394,15 +400,20 @@ def _print_plan(
             return
         view = found
     if view is not None:
-        from lorchestra.resuming import choices_for
-
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
         choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
         unselected = {
             job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
         }
-    check_references(pipeline, {**os.environ, **secrets}, unselected)
+    check_references(pipeline, env, unselected)
+    if folder is not None:
+        params = param_values(parameters_of(pipeline), options.params)
+        keys, sha256 = keys_of(pipeline, params, env, mask), digests(pipeline, params)
+        kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
+        wanted = {job.id for job in pipeline.jobs} - kept - unselected.keys()
+        done = done_before(RunStore(folder), pipeline, keys, sha256, wanted, run_id)
+        choices |= {job_id: each.choice for job_id, each in done.items()}
     if as_json:
         show_json(plan_object(pipeline, options, choices, run_id, mask))
     else:

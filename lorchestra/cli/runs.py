@@ -35,7 +35,7 @@ from lorchestra.secretvalues import read_secrets
 from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
-    from runstore import RunSummary, RunView
+    from runstore import Job, RunSummary, RunView
 
 _CHUNK_BYTES = 1 << 16
 
@@ -161,10 +161,19 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
     }
 
 
+def _remark(job: Job) -> str:
+    """Why a job did not succeed, or did without running."""
+    from lorchestra.report.summary import error_of
+
+    if job.kept:
+        return job.reason or ""
+    return "" if job.status in {"succeeded", "running", "planned"} else error_of(job)
+
+
 def _run_text(view: RunView) -> str:
     from collections import Counter
 
-    from lorchestra.report.summary import error_of, job_duration_s
+    from lorchestra.report.summary import job_duration_s
 
     counts = Counter(job.status for job in view.jobs.values())
     elapsed = duration(elapsed_s(view.started, view.ended))
@@ -187,7 +196,7 @@ def _run_text(view: RunView) -> str:
             job.status,
             str(len(job.attempts)),
             duration(job_duration_s(job)),
-            "" if job.status in {"succeeded", "running", "planned"} else error_of(job),
+            _remark(job),
         )
         for job in view.jobs.values()
     ]

@@ -18,7 +18,7 @@ from lorchestra.wording import quoted
 LONGEST_ID_BYTES = 10_000
 JOB_KEYS = (
     *(*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description"),
-    *("timeout", "total_timeout", "retries", "isolation"),
+    *("timeout", "total_timeout", "retries", "isolation", "idempotency_key"),
 )
 
 
@@ -53,6 +53,7 @@ def read_job(
     isolation = _isolation(fields, action)
     tags = _tags(fields)
     allow_failure = bool(fields.read("allow_failure", values.flag))
+    idempotency_key = fields.read("idempotency_key", values.filled)
     note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
@@ -69,6 +70,7 @@ def read_job(
         isolation,
         tags,
         allow_failure,
+        idempotency_key,
     )
 
 

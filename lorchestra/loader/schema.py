@@ -170,6 +170,7 @@ def _job(own: Schema) -> Schema:
             "type": "array",
             "items": _LABEL,
         },
+        "idempotency_key": _said(_FILLED, "Once it has succeeded under it, it is not run again."),
         "allow_failure": _said(_FLAG, "Its failure neither fails the run nor stops it."),
         "description": _said(_TEXT, "For people; no effect."),
     }

@@ -85,10 +85,11 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "stage": job.stage,
         "status": job.status,
         "attempts": len(job.attempts),
-        "exit_code": last.exit_code if last else None,
+        "exit_code": last.exit_code if last and not job.kept else None,
         "duration_ms": None if duration_s is None else _ms(duration_s),
         "log": view.log_path(job.id),
         **({} if reason is None else {"resumed": reason}),
+        **({"kept": job.reason} if job.kept else {}),
     }
 
 

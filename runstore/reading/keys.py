@@ -20,7 +20,7 @@ def find_run(store: str, run_ids: Iterable[str], pipeline: str, run_key: str) ->
         OSError: A file cannot be read.
     """
     for run_id in run_ids:
-        begin = _begin(layout.run_folder(store, run_id), run_id)
+        begin = first_begin(layout.run_folder(store, run_id), run_id)
         if begin.get("pipeline") == pipeline and run_key_in(begin) == run_key:
             return run_id
     return None
@@ -32,8 +32,8 @@ def run_key_in(begin: Begin) -> str | None:
     return run_key if isinstance(run_key, str) else None
 
 
-def _begin(folder: str, run_id: str) -> Begin:
-    """A `begin` of a run; empty: none can be read."""
+def first_begin(folder: str, run_id: str) -> Begin:
+    """A `begin` of a run, the first if that can be read; empty: none can."""
     first = _first(Part(f"{folder}/{layout.run_file(1)}"), run_id)
     if first:
         return first

@@ -173,6 +173,8 @@ def _opening(
 def _status(state: RunState, job_id: str) -> str:
     """The status of a job as the run begins anew: what did not run is planned again."""
     job = state.jobs.get(job_id)
+    if job is not None and job.kept:
+        return "succeeded"
     return job.attempts[-1].status if job is not None and job.attempts else "planned"
 
 

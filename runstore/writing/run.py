@@ -32,7 +32,7 @@ from runstore.writing.segment import SegmentWriter
 Durability = Literal["disk", "os"]
 
 _EVENTS_OF_THE_STORE = frozenset({"begin", "end", "lost"})
-_EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run"}
+_EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run", "kept"}
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 1 << 19
 _MAX_ERROR = 10_000
@@ -372,6 +372,39 @@ class Run:
             position = self._segment.append("not_run", fields)
             if not self._attempts[name]:
                 self._statuses[job_id] = status
+            return position
+
+    def kept(
+        self,
+        job_id: str,
+        reason: str,
+        *,
+        run: str,
+        attempt: int,
+        sha256: str | None = None,
+        output: Any = None,
+    ) -> Position:
+        """Record that a job does not run, since it has succeeded in another run.
+
+        Args:
+            job_id: The job; in this run it counts as succeeded, without an attempt.
+            reason: Why, as a sentence.
+            run: The run in which it succeeded.
+            attempt: The number of its attempt there.
+            sha256: The digest of its definition there.
+            output: What it left as output; None: nothing.
+
+        Raises:
+            RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for an attempt's log.
+        """
+        name = layout.job_name(job_id)
+        where = {"run": run, "attempt_there": attempt, "sha256": sha256}
+        left = {} if output is None else {"output": output}
+        with self._turn:
+            self._refuse_ended()
+            fields = {"job": job_id, "reason": reason, **where, "after": self._attempts[name]}
+            position = self._segment.append("kept", {**fields, **left})
+            self._statuses[job_id] = "succeeded"
             return position
 
     def note_done(self, log: AttemptLog, last: Position) -> None:

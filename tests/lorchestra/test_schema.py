@@ -93,7 +93,14 @@ WHOLE: dict[str, Any] = {
             "stop_on_failure": False,
             "jobs": [
                 "named",
-                {"id": "a", "run": "true", "env": {"A": 1}, "cwd": "x", "tags": ["t"]},
+                {
+                    "id": "a",
+                    "run": "true",
+                    "env": {"A": 1},
+                    "cwd": "x",
+                    "tags": ["t"],
+                    "idempotency_key": "${params.a}-x",
+                },
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
             ],
@@ -130,6 +137,7 @@ PLACES: list[tuple[str | int, ...]] = [
     *((key,) for key in WHOLE),
     *(("stages", 0, key) for key in WHOLE["stages"][0]),
     *((*JOB, key) for key in ("id", "run", "env", "cwd", "tags", "allow_failure", "command")),
+    (*JOB, "idempotency_key"),
     *((*JOB, "env", "A"), (*JOB, "tags", 0), ("stages", 0, "jobs", 0), ("jobs", "named")),
     *(("stages", 0, "jobs", 2, "command"), ("stages", 0, "jobs", 2, "command", 0)),
     *(("stages", 0, "jobs", 2, "command", 1), ("stages", 0, "jobs", 3, "with")),
