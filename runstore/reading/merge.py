@@ -223,6 +223,8 @@ class Fold:
         job_id = record.get("job")
         if layout.is_job_id(job_id):
             job = self._job(job_id)
+            if job.kept:
+                return  # it has succeeded, as one that had an attempt
             job.status = status_in(record, NOT_RUN_STATUSES, "skipped")
             job.reason = _of_kind(record.get("reason"), str)
 

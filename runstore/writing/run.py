@@ -361,7 +361,7 @@ class Run:
     def not_run(self, job_id: str, status: str, reason: str) -> Position:
         """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence.
 
-        A job that had attempts keeps the status of the last one.
+        A job that had attempts keeps the status of the last one, and one that was kept its own.
         """
         if status not in NOT_RUN_STATUSES:
             raise RecordError(f"a job that does not run is cancelled or skipped, not {status!r}")
@@ -370,7 +370,8 @@ class Run:
             self._refuse_ended()
             fields = {"job": job_id, "status": status, "reason": reason}
             position = self._segment.append("not_run", fields)
-            if not self._attempts[name]:
+            has_succeeded = self._statuses.get(job_id) == "succeeded"  # it was kept
+            if not self._attempts[name] and not has_succeeded:
                 self._statuses[job_id] = status
             return position
 
