@@ -18,7 +18,7 @@ class Tail:
 
     Attributes:
         descriptor: What a process is given to print to.
-        content: The last bytes that came, once the context has been left.
+        content: The last bytes that came, once the context has been left; line feeds may follow.
     """
 
     def __init__(self, most_bytes: int) -> None:
