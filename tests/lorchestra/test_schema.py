@@ -99,7 +99,7 @@ WHOLE: dict[str, Any] = {
                     "env": {"A": 1},
                     "cwd": "x",
                     "tags": ["t"],
-                    "idempotency_key": "${params.a}-x",
+                    "idempotency_key": "${env.A}-x",
                 },
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
