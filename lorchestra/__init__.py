@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
     from lorchestra.masking import Secret
-    from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Retries, Shell, Stage
+    from lorchestra.model import (
+        Call,
+        Command,
+        Hook,
+        Hooks,
+        Job,
+        Parameter,
+        Pipeline,
+        Retries,
+        Shell,
+        Stage,
+        Webhook,
+    )
     from lorchestra.plan import Options
     from lorchestra.quota import Quota, Rate
     from lorchestra.runner import RunResult, run_pipeline
@@ -32,6 +44,8 @@ __all__ = [
     "Call",
     "Command",
     "CurrentJob",
+    "Hook",
+    "Hooks",
     "Job",
     "Options",
     "Parameter",
@@ -43,6 +57,7 @@ __all__ = [
     "Secret",
     "Shell",
     "Stage",
+    "Webhook",
     "__version__",
     "current_job",
     "find_pipeline",
@@ -58,12 +73,15 @@ _MODULES = {
     "Secret": "masking",
     "Call": "model",
     "Command": "model",
+    "Hook": "model",
+    "Hooks": "model",
     "Job": "model",
     "Parameter": "model",
     "Pipeline": "model",
     "Retries": "model",
     "Shell": "model",
     "Stage": "model",
+    "Webhook": "model",
     "Options": "plan",
     "Quota": "quota",
     "Rate": "quota",

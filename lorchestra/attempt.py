@@ -42,6 +42,7 @@ class Surroundings:
         values: What the references of jobs stand for.
         mask: What takes secrets out of what is recorded.
         limits: What its jobs share.
+        keys: The idempotency key of each job that has one of its own.
     """
 
     pipeline: Pipeline
@@ -53,6 +54,7 @@ class Surroundings:
     values: Values
     mask: Mask = field(default_factory=Mask)
     limits: Limits = field(default_factory=Limits)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -100,7 +102,9 @@ class JobAttempt:
         self.number = self._log.attempt
         self.log_path = self._log.log_path
         self._began = time.monotonic()
-        key = idempotency_key(surroundings.pipeline.id, surroundings.run_key, job.id)
+        key = surroundings.keys.get(job.id) or idempotency_key(
+            surroundings.pipeline.id, surroundings.run_key, job.id
+        )
         self._identity = Identity(surroundings.run.id, job.id, self.number, key)
         self._current = CurrentJob(self._identity, self._append, surroundings.is_stopping)
         self._is_settled = False
@@ -178,7 +182,8 @@ class JobAttempt:
             {**self._around.env, **job.env, **environment},
             self._around.pipeline.root / (job.cwd or ""),
             text,
-            [*self._guard_descriptors(), *self.turn.descriptors],
+            # They keep the guard and the run key held while the job is at work, if we are killed.
+            [*self._around.run.guard_descriptors, *self.turn.descriptors],
         )
         outcome = run_process(
             program,
@@ -193,11 +198,6 @@ class JobAttempt:
         except OutputError as error:
             return _without_output(outcome, str(error))
         return replace(outcome, output=output)
-
-    def _guard_descriptors(self) -> list[int]:
-        """What keeps the run's guard held as long as the job is at work, should we be killed."""
-        descriptor = self._around.run.guard_descriptor
-        return [] if descriptor is None else [descriptor]
 
     def _record_process(self, pid: int) -> None:
         """Record the process, so that one that outlives its run can be found."""

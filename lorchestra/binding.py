@@ -10,7 +10,17 @@ import orjson
 
 from lorchestra.errors import UnknownReferenceError
 from lorchestra.masking import Mask
-from lorchestra.model import Action, Call, Command, Job, Parameter, Pipeline, Shell
+from lorchestra.model import (
+    Action,
+    Call,
+    Command,
+    Hooks,
+    Job,
+    Parameter,
+    Pipeline,
+    Shell,
+    Webhook,
+)
 from lorchestra.references import (
     Known,
     Reference,
@@ -24,6 +34,9 @@ from lorchestra.references import (
     shown_line,
     text_of,
 )
+from lorchestra.wording import quoted
+
+_KNOWN_BEFORE = frozenset({"params", "payload", "env"})
 
 
 class Values:
@@ -52,15 +65,29 @@ class Values:
 
 def references_of(job: Job) -> Iterator[Reference]:
     """All references of a job, in the order in which they are put in."""
-    match job.action:
-        case Shell():
-            yield from references_in(job.action.line)
-        case Command():
-            yield from references_in(job.action.argv)
-        case Call():
-            yield from references_in(dict(job.action.arguments))
+    yield from _references_of(job.action)
     yield from references_in(dict(job.env))
     yield from references_in(job.cwd)
+    yield from references_in(job.idempotency_key)
+
+
+def references_of_hooks(hooks: Hooks) -> Iterator[Reference]:
+    """All references of hooks."""
+    for hook in hooks.all:
+        yield from _references_of(hook.action)
+
+
+def _references_of(action: Action | Webhook) -> Iterator[Reference]:
+    match action:
+        case Shell():
+            yield from references_in(action.line)
+        case Command():
+            yield from references_in(action.argv)
+        case Call():
+            yield from references_in(dict(action.arguments))
+        case Webhook():
+            yield from references_in(action.url)
+            yield from references_in(dict(action.headers))
 
 
 def bound(job: Job, scope: Scope) -> Job:
@@ -104,15 +131,16 @@ def shown_job(job: Job, scope: Scope, mask: Mask) -> Job:
             arguments = shown(dict(job.action.arguments), scope)
             action = Call(job.action.target, mask.data(arguments))
     env = {name: text(value) for name, value in job.env.items()}
-    return replace(job, action=action, env=env, cwd=None if job.cwd is None else text(job.cwd))
+    cwd, key = (None if each is None else text(each) for each in (job.cwd, job.idempotency_key))
+    return replace(job, action=action, env=env, cwd=cwd, idempotency_key=key)
 
 
 def parameters_of(pipeline: Pipeline) -> dict[str, Parameter]:
-    """The parameters that a pipeline takes: those it declares, and those jobs take as payload."""
+    """The parameters that a pipeline takes: those it declares, and those taken as payload."""
+    of_jobs = (reference for job in pipeline.jobs for reference in references_of(job))
     payload = {
         str(reference.path[0])
-        for job in pipeline.jobs
-        for reference in references_of(job)
+        for reference in (*of_jobs, *references_of_hooks(pipeline.hooks))
         if reference.root == "payload"
     }
     return {
@@ -148,6 +176,24 @@ def jobs_referred_to(pipeline: Pipeline) -> set[str]:
     return {named[0] for named in found if named is not None}
 
 
+def mistake_in_hook(
+    reference: Reference, params: Collection[str], env: Mapping[str, str] | None = None
+) -> str | None:
+    """What is wrong with a reference of a hook; None: nothing that can be known yet."""
+    if reference.root not in _KNOWN_BEFORE:
+        known = "params, payload and env"
+        return f"{quoted(reference.text)}: a hook can refer to {known} alone"
+    return mistake_in(reference, Known(params, env=env))
+
+
+def mistake_in_key(reference: Reference) -> str | None:
+    """What is wrong with a reference of a job's own key; None: nothing."""
+    if reference.root in _KNOWN_BEFORE:
+        return None
+    why = "it is looked up before the run, so it can refer to params, payload and env alone"
+    return f"{quoted(reference.text)} in idempotency_key: {why}"
+
+
 def check_references(
     pipeline: Pipeline, env: Mapping[str, str], left_out: Collection[str] = ()
 ) -> None:
@@ -170,7 +216,12 @@ def check_references(
             if job.id in left_out:
                 continue
             found = dict.fromkeys(mistake_in(each, known) for each in references_of(job))
+            in_key = references_in(job.idempotency_key)
+            found |= dict.fromkeys(mistake_in_key(each) for each in in_key)
             mistakes += [f"job {job.id!r}: {mistake}" for mistake in found if mistake]
         earlier = earlier | {job.id for job in stage.jobs}
+    of_hooks = references_of_hooks(pipeline.hooks)
+    found = dict.fromkeys(mistake_in_hook(each, pipeline.params, env) for each in of_hooks)
+    mistakes += [f"a hook: {mistake}" for mistake in found if mistake]
     if mistakes:
         raise UnknownReferenceError(mistakes)

@@ -3,6 +3,7 @@
     store = "~/runs"      # where run records are kept; by default `.lorchestra` in the project
     max_workers = 4       # and other options of `lorchestra pipeline`, where that does not say
     secrets = ["TOKEN", {KEY = {file = "~/.key"}}]
+    hooks = {on_failure = ["./alert.sh"]}
 
     [limits.bigquery]     # what jobs share, of this machine or of each run
     capacity = 2
@@ -30,7 +31,7 @@ from lorchestra.wording import did_you_mean, near, quoted
 OWN_FILE = "lorchestra.toml"
 SHARED_FILE = "pyproject.toml"
 
-_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets", "limits")
+_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets", "limits", "hooks")
 _SCOPES: tuple[Scope, ...] = ("host", "run")
 _LIMIT_KEYS = ("capacity", "scope", "rate")
 _CHOICES = {
@@ -57,6 +58,7 @@ class Config:
         progress: `auto`, `plain` or `none`.
         secrets: What is not to be shown.
         limits: What jobs share.
+        hooks: What is done when a run begins and ends, as the file has it; `loader` reads it.
     """
 
     root: Path
@@ -68,6 +70,7 @@ class Config:
     progress: str | None = None
     secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
+    hooks: Any = None
 
 
 def find_root(start: Path) -> Path:
@@ -147,6 +150,7 @@ def _config(root: Path, source: Path, settings: Any) -> Config:
         },
         secrets=_secrets(source, settings.get("secrets", [])),
         limits=_limits(source, settings.get("limits", {})),
+        hooks=settings.get("hooks"),
     )
 
 

@@ -1,8 +1,11 @@
 """Who a running job is: what its process finds in its environment, and a function in `current_job`.
 
 LORCHESTRA_RUN_ID, LORCHESTRA_JOB_ID, LORCHESTRA_ATTEMPT
-LORCHESTRA_IDEMPOTENCY_KEY   the same for every attempt of one job of one run
+LORCHESTRA_IDEMPOTENCY_KEY   the same for every attempt of one job of one run, or run key
 LORCHESTRA_OUTPUT            a file where it may leave a JSON object as its output
+
+A hook has the first, and LORCHESTRA_HOOK, LORCHESTRA_PIPELINE_ID, LORCHESTRA_RUN_STATUS and
+LORCHESTRA_STORE.
 """
 
 from __future__ import annotations
@@ -20,8 +23,15 @@ JOB_ID = "LORCHESTRA_JOB_ID"
 ATTEMPT = "LORCHESTRA_ATTEMPT"
 IDEMPOTENCY_KEY = "LORCHESTRA_IDEMPOTENCY_KEY"
 OUTPUT = "LORCHESTRA_OUTPUT"
+PIPELINE_ID = "LORCHESTRA_PIPELINE_ID"
+RUN_STATUS = "LORCHESTRA_RUN_STATUS"
+STORE = "LORCHESTRA_STORE"
+HOOK = "LORCHESTRA_HOOK"
+OF_JOBS = frozenset({RUN_ID, JOB_ID, ATTEMPT, IDEMPOTENCY_KEY, OUTPUT})
 # All three together are in the environment of one attempt's processes and of no other.
 MARKS = (RUN_ID, JOB_ID, ATTEMPT)
+# And these in that of a hook's, when those are not.
+MARKS_OF_HOOKS = (RUN_ID, HOOK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class CurrentJob:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this job of this run."""
+        """The same for every attempt of this job of this run, or of all runs of its run key."""
         return self.identity.idempotency_key
 
     @property

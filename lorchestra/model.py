@@ -114,6 +114,8 @@ class Job:
         tags: Words by which jobs can be selected.
         allow_failure: Whether its failure neither fails the run nor stops it.
         limits: How many units of which limits it needs while it runs, at least 1 of each.
+        idempotency_key: A key of its own: once it has succeeded under that, it is not run again, in
+            whatever run of the pipeline. None: it has none.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Job:
     tags: tuple[str, ...] = ()
     allow_failure: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    idempotency_key: str | None = None
 
     @property
     def is_in_thread(self) -> bool:
@@ -150,6 +153,8 @@ class Job:
             definition["env"] = dict(self.env)
         if self.cwd is not None:
             definition["cwd"] = self.cwd
+        if self.idempotency_key is not None:
+            definition["idempotency_key"] = self.idempotency_key
         return definition
 
     def rules(self) -> dict[str, Any]:
@@ -178,6 +183,58 @@ class Job:
         if params:
             definition["params"] = dict(params)
         return _digest(definition)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """`url:` an address that is sent the run as JSON, with `headers:`."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What is done at a moment of a run, and changes nothing about it.
+
+    Attributes:
+        action: A line for the shell, a command, or a webhook.
+        timeout_s: Seconds that it may take.
+    """
+
+    action: Shell | Command | Webhook
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`hooks:` what is done at which moment, in the order written.
+
+    Attributes:
+        on_start: Before the first job.
+        on_success: After a run that succeeded.
+        on_failure: After any other.
+        on_finish: After each run, after those.
+    """
+
+    on_start: tuple[Hook, ...] = ()
+    on_success: tuple[Hook, ...] = ()
+    on_failure: tuple[Hook, ...] = ()
+    on_finish: tuple[Hook, ...] = ()
+
+    @property
+    def all(self) -> tuple[Hook, ...]:
+        """All of them."""
+        return (*self.on_start, *self.on_success, *self.on_failure, *self.on_finish)
+
+    def __add__(self, more: Hooks) -> Hooks:
+        """These, and after them more."""
+        return Hooks(
+            self.on_start + more.on_start,
+            self.on_success + more.on_success,
+            self.on_failure + more.on_failure,
+            self.on_finish + more.on_finish,
+        )
 
 
 ParameterType = Literal["string", "int", "number", "bool", "list"]
@@ -262,6 +319,7 @@ class Pipeline:
         params: What may be given when it is run, by name.
         secrets: What is not to be shown.
         limits: What jobs share; where a name has several, a job needs the leave of each.
+        hooks: What is done when a run begins and ends.
     """
 
     id: str
@@ -276,6 +334,7 @@ class Pipeline:
     params: Mapping[str, Parameter] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def jobs(self) -> tuple[Job, ...]:

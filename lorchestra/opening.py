@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import lorchestra
 from lorchestra.binding import check_references, digests, parameters_of
+from lorchestra.jobkeys import Done, done_before, keys_of
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
@@ -15,16 +17,25 @@ from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
 from lorchestra.resuming import Choices, choices_for, planned
+from lorchestra.runkeys import refuse_other_params, standing
 from lorchestra.signals import Interruptible
-from runstore import Run, RunIsAliveError, RunStore
+from runstore import Run, RunIsAliveError, RunKey, RunStore, RunView
 
 
 class Kept(NamedTuple):
-    """What a run begins with: its parameters, and what a resume keeps."""
+    """What a run begins with.
+
+    Attributes:
+        params: Its parameters.
+        choices: What is done with each job of which that was decided: is it kept?
+        outputs: What those that are kept have left as output.
+        keys: The key of each job that has one of its own.
+    """
 
     params: Mapping[str, Any]
     choices: Choices
     outputs: Mapping[str, Any]
+    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +62,74 @@ class Opening:
     unselected: Mapping[str, str]
     interruptible: Interruptible
 
-    def create(self) -> tuple[Run, Kept]:
-        """Open a new run."""
-        params = param_values(parameters_of(self.pipeline), self.options.params)
-        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
-        fields = self._fields(params)
-        run = self._open(lambda: self.store.create_run(self.pipeline.id, jobs, **fields))
-        return run, Kept(params, {}, {})
+    def under(self, key: RunKey, orphans: OrphanRule) -> tuple[Run, Kept] | RunView:
+        """Open the run that a key names: a new one, or one that did not succeed.
 
-    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Kept]:
+        Args:
+            key: The run key, which is held.
+            orphans: As for `resume`.
+
+        Returns:
+            The run; or what it was, if it succeeded before.
+
+        Raises:
+            The errors of `resume`.
+        """
+        view, is_done = standing(self.store, self.pipeline, key.run_key, self.unselected)
+        if view is None:
+            return self.create(key)
+        key.announce(view.id)
+        if not is_done:
+            return self.resume(view.id, orphans, key)
+        refuse_other_params(view, self.options.params, self.mask)
+        return view
+
+    def create(self, key: RunKey | None = None) -> tuple[Run, Kept]:
+        """Open a new run.
+
+        Raises:
+            UnknownReferenceError: A job refers to what is not there.
+            ParameterError: The pipeline does not take these parameters, or needs others.
+        """
+        check_references(self.pipeline, self.env, self.unselected)
+        params = param_values(parameters_of(self.pipeline), self.options.params)
+        sha256 = digests(self.pipeline, params)
+        keys = keys_of(self.pipeline, params, self.env, self.mask)
+        wanted = {job.id for job in self.pipeline.jobs} - self.unselected.keys()
+        done = done_before(self.store, self.pipeline, keys, sha256, wanted)
+        jobs = planned(self.pipeline, {}, sha256, keys)
+        fields = self._fields(params)
+        run = self._open(lambda: self.store.create_run(self.pipeline.id, jobs, key=key, **fields))
+        return _recorded(run, done), Kept(params, *_kept(done), keys)
+
+    def resume(
+        self, run_id: str, orphans: OrphanRule, key: RunKey | None = None
+    ) -> tuple[Run, Kept]:
         """Go on with a run, once none of its jobs is at work any more.
 
         Raises:
             RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
             OrphansError: Jobs of it are still at work.
-            ParameterError: A parameter must be given again.
+            ParameterError: A parameter must be given again, or is another under the same run key.
         """
         view = self.store.read(run_id)
         if view.status == "running":
             raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
-
-        def tell(orphan: Orphan) -> None:
-            self.tell(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
-
+        if view.run_key is not None:
+            refuse_other_params(view, self.options.params, self.mask)
+        tell = partial(self.tell_of, rule=orphans)
         self.interruptible.wait(
             lambda: clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
         )
         params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
         sha256 = digests(self.pipeline, params)
+        keys = keys_of(self.pipeline, params, self.env, self.mask)
         choices = choices_for(self.pipeline, view, sha256)
+        to_run = {job_id for job_id, choice in choices.items() if not choice.is_kept}
+        wanted = to_run - self.unselected.keys()
+        done = done_before(self.store, self.pipeline, keys, sha256, wanted, run_id)
+        chosen, outputs_elsewhere = _kept(done)
+        choices |= chosen
         # What is kept has left its output, whether it is selected or not.
         without_output = {
             job_id: reason
@@ -90,19 +140,26 @@ class Opening:
         outputs = {
             job_id: output
             for job_id, choice in choices.items()
-            if choice.is_kept and (output := view.jobs[job_id].output) is not None
+            if choice.is_kept and job_id not in done
+            if (output := view.jobs[job_id].output) is not None
         }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
         run = self._open(
             lambda: self.store.resume_run(
                 run_id,
-                planned(self.pipeline, choices, sha256),
+                planned(self.pipeline, choices, sha256, keys),
                 pipeline=self.pipeline.id,
                 seen=view,
+                key=key,
                 **self._fields(params),
             )
         )
-        return run, Kept(params, choices, outputs)
+        kept = Kept(params, choices, {**outputs, **outputs_elsewhere}, keys)
+        return _recorded(run, done), kept
+
+    def tell_of(self, orphan: Orphan, *, rule: OrphanRule) -> None:
+        """Tell of a job of a killed run that is waited for, or stopped."""
+        self.tell(OrphanFound(orphan.job_id, orphan.pid, rule == "kill"))
 
     def _open(self, opened: Callable[[], Run]) -> Run:
         """Open the run; a signal meanwhile stops it once it is open, unless it waits."""
@@ -122,3 +179,21 @@ class Opening:
             "max_workers": self.options.max_workers,
             "versions": {"lorchestra": lorchestra.__version__},
         }
+
+
+def _kept(done: Mapping[str, Done]) -> tuple[Choices, dict[str, Any]]:
+    """What is done with jobs that have succeeded elsewhere, and what they left as output."""
+    choices = {job_id: each.choice for job_id, each in done.items()}
+    outputs = {job_id: each.output for job_id, each in done.items() if each.output is not None}
+    return choices, outputs
+
+
+def _recorded(run: Run, done: Mapping[str, Done]) -> Run:
+    """The run, once it is recorded which of its jobs have succeeded elsewhere."""
+    try:
+        for job_id, each in done.items():
+            each.record(run, job_id)
+    except BaseException as error:
+        run.__exit__(type(error), error, None)
+        raise
+    return run

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorchestra.belonging import belonging, has_not_ended
-from lorchestra.context import MARKS
+from lorchestra.context import MARKS, MARKS_OF_HOOKS
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.model import Outcome
 from lorchestra.stop import Cause, Stop
@@ -94,7 +94,8 @@ class ChildProcess:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.popen.pid
-        self._marks = {name: env[name] for name in MARKS if name in env}
+        names = MARKS if set(MARKS) <= env.keys() else MARKS_OF_HOOKS
+        self._marks = {name: env[name] for name in names} if set(names) <= env.keys() else {}
         self._rest: set[psutil.Process] = set()
 
     def feed(self, text: bytes) -> None:
@@ -261,6 +262,7 @@ class Program:
         cwd: The folder it runs in.
         stdin_text: What it reads from its standard input; None: nothing.
         inherited: Descriptors that it keeps open, besides the standard ones; not on Windows.
+        stdin: The descriptor of a file that is its standard input, instead of a text.
     """
 
     argv: Sequence[str] | str
@@ -269,6 +271,7 @@ class Program:
     cwd: Path
     stdin_text: bytes | None = None
     inherited: Sequence[int] = ()
+    stdin: int = subprocess.DEVNULL
 
     def start(self) -> ChildProcess:
         """Start it.
@@ -277,7 +280,7 @@ class Program:
             OSError: It cannot be started.
             ValueError: An argument or variable holds a NUL byte.
         """
-        stdin = subprocess.DEVNULL if self.stdin_text is None else subprocess.PIPE
+        stdin = self.stdin if self.stdin_text is None else subprocess.PIPE
         return ChildProcess(
             self.argv,
             log=self.log,

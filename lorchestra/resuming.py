@@ -47,15 +47,18 @@ def choose(sha256: str, before: JobBefore | None) -> Choice:
     """
     if before is None:
         return Choice(False, "new in the pipeline")
-    if not before.attempts:
+    if before.kept:
+        status, sha256_before = "succeeded", before.kept.get("sha256")
+    elif before.attempts:
+        status, sha256_before = before.attempts[-1].status, before.attempts[-1].sha256
+    else:
         return Choice(False, _DID_NOT_START)
-    last = before.attempts[-1]
-    if last.status != "succeeded":
-        return Choice(False, _WHY_AGAIN.get(last.status, _DID_NOT_START), last.status)
+    if status != "succeeded":
+        return Choice(False, _WHY_AGAIN.get(status, _DID_NOT_START), status)
     # Where damage took the record of the definition, nothing tells that it is another one.
-    if last.sha256 is not None and last.sha256 != sha256:
-        return Choice(False, "definition changed", last.status)
-    return Choice(True, "succeeded before", last.status)
+    if sha256_before is not None and sha256_before != sha256:
+        return Choice(False, "definition changed", status)
+    return Choice(True, "succeeded before", status)
 
 
 def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) -> Choices:
@@ -64,14 +67,22 @@ def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) ->
 
 
 def planned(
-    pipeline: Pipeline, choices: Choices, sha256: Mapping[str, str]
+    pipeline: Pipeline, choices: Choices, sha256: Mapping[str, str], keys: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """The plan as the run's record holds it; in a resume with the reason for each job."""
+    """The plan as the run's record holds it; in a resume with the reason for each job.
+
+    Args:
+        pipeline: What runs.
+        choices: What a resume does with each job; empty: it is a new run.
+        sha256: The digest of each job.
+        keys: The key of each job that has one of its own.
+    """
     return [
         {
             "id": job.id,
             "stage": stage.name,
             "sha256": sha256[job.id],
+            **({"key": keys[job.id]} if job.id in keys else {}),
             **({"reason": choices[job.id].reason} if job.id in choices else {}),
         }
         for stage in pipeline.stages

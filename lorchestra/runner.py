@@ -14,16 +14,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from lorchestra.attempt import Surroundings, may_fail
-from lorchestra.binding import (
-    Values,
-    check_references,
-)
+from lorchestra.binding import Values, parameters_of
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
+from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
 from lorchestra.limits import Limits, check_limits
 from lorchestra.masking import Mask
@@ -34,6 +34,7 @@ from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
     Handler,
+    HookFailed,
     JobChosen,
     JobFinished,
     JobGivenUp,
@@ -45,11 +46,12 @@ from lorchestra.progress import (
 )
 from lorchestra.quota import Quota
 from lorchestra.resuming import Choices
+from lorchestra.runkeys import hold, refuse_secret
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import RunStore
+from runstore import RunStore, RunStoreError, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class RunResult:
         receipt: What proves later that the record was not rolled back.
         signal: The number of the signal that interrupted it, else None.
         hung: Whether functions that did not react to the stop are still in their threads.
+        was_done: Whether it had succeeded under its run key before, and nothing was run.
     """
 
     run_id: str
@@ -69,6 +72,7 @@ class RunResult:
     receipt: str
     signal: int | None
     hung: bool = False
+    was_done: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -83,6 +87,7 @@ def run_pipeline(
     *,
     handlers: Iterable[Handler] = (),
     resume: str | None = None,
+    run_key: str | None = None,
     orphans: OrphanRule = "fail",
     on_signal: Callable[[int], object] | None = None,
 ) -> RunResult:
@@ -96,6 +101,9 @@ def run_pipeline(
             reported on stderr and does not stop the run.
         resume: The id of a run of this pipeline that has ended or was killed. What succeeded in it
             is kept, unless its definition has changed, and the rest runs. None: a new run.
+        run_key: What names this piece of work. A run of the pipeline under the same key that
+            succeeded is not run again, another one is gone on with. Not beside `resume`: a run
+            that is resumed keeps the key that it has.
         orphans: What is done when jobs of a killed run are still at work: `fail`, `wait` until
             they have ended, or `kill` them.
         on_signal: Called with the number of the first signal that stops the run, when that comes,
@@ -105,12 +113,14 @@ def run_pipeline(
         How it ended. A job that fails is no exception.
 
     Raises:
-        ParameterError: The pipeline does not take these parameters, or needs others.
+        ParameterError: The pipeline does not take these parameters, or needs others; or the run
+            under the same key was given others.
         ConfigError: A secret's file cannot be read, or limits of this machine cannot be kept.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
         LimitError: A job needs a limit that is not there, or more than there ever is of it.
-        GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
+        GuardTimeoutError: Another run of the pipeline holds the store's guard, or works under the
+            same run key; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
         OrphansError: Jobs of it are still at work.
@@ -118,15 +128,18 @@ def run_pipeline(
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
-    In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
+    In the main thread, SIGINT and SIGTERM stop the run: see `signals`. The pipeline's hooks are run
+    too; what they do changes neither the record nor the result.
     """
+    if resume is not None and run_key is not None:
+        raise ValueError("a run that is resumed keeps its run key: give one of the two")
     options = options or Options()
     pipeline = options.over(pipeline)
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     unselected = left_out(pipeline, options)
-    if resume is None:
-        check_references(pipeline, env, unselected)
+    if run_key is not None:
+        refuse_secret(run_key, mask)
     check_limits(pipeline.jobs, pipeline.limits)
     limits = Limits(_needed(pipeline))
     limits.prepare()
@@ -138,20 +151,57 @@ def run_pipeline(
         stack.enter_context(ending_with_us())
         stack.callback(limits.close)
         told = _Handlers(handlers)
+        hooks = RunHooks(pipeline, store, _presumed(pipeline, options), env, mask, told.of_hook)
+        # They come when the run has been left: its record is complete, the guard is free.
+        ending = stack.enter_context(hooks.around())
+        inner = stack.enter_context(contextlib.ExitStack())
         # Before there is a run: a signal that comes while it is opened must not tear its record.
         heard = _FirstSignal(on_signal)
-        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
+        inner.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
         opening = Opening(pipeline, store, options, told, mask, env, unselected, interruptible)
-        run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
+        try:
+            if run_key is not None:
+                tell_of = partial(opening.tell_of, rule=orphans)
+                holding = partial(hold, store, pipeline, run_key, orphans, tell_of)
+                key = inner.enter_context(interruptible.wait(holding))
+                opened = opening.under(key, orphans)
+            else:
+                opened = opening.create() if resume is None else opening.resume(resume, orphans)
+        except OSError as error:
+            if not isinstance(error, RunStoreError):  # such as a guard that is held
+                ending.hooks = hooks
+            raise
+        if isinstance(opened, RunView):
+            return RunResult(opened.id, opened.status, opened.receipt or "", None, was_done=True)
+        run, kept = opened
         heard.run_is_open()
-        stack.enter_context(run)
-        stack.callback(stop.close)
-        stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
+        ending.hooks = hooks = replace(hooks, run_id=run.id, params=kept.params)
+        inner.enter_context(run)
+        inner.callback(stop.close)
+        inner.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask, limits)
-        return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
+        around = Surroundings(
+            pipeline,
+            run,
+            run.run_key or run.id,
+            stop,
+            env,
+            interruptible,
+            values,
+            mask,
+            limits,
+            kept.keys,
+        )
+        whole = _PipelineRun(around, options, told, kept.choices, unselected)
+        return whole.run(store.path, partial(hooks.start, stop))
+
+
+def _presumed(pipeline: Pipeline, options: Options) -> dict[str, Any]:
+    """The parameters of a run that could not be begun."""
+    known = {name: each.default for name, each in parameters_of(pipeline).items()}
+    return {**known, **options.params}
 
 
 def _needed(pipeline: Pipeline) -> Iterator[Quota]:
@@ -224,7 +274,7 @@ class _PipelineRun:
         self._counts: Counter[str] = Counter()
         self._hung = False
 
-    def run(self, store_path: str) -> RunResult:
+    def run(self, store_path: str, on_start: Callable[[], None]) -> RunResult:
         began = time.monotonic()
         run, pipeline, stop = self._around.run, self._around.pipeline, self._around.stop
         self._emit(
@@ -232,6 +282,7 @@ class _PipelineRun:
         )
         for event in self._chosen():
             self._emit(event)
+        on_start()
         halted_by: str | None = None
         for whole_stage in pipeline.stages:
             stage = self._to_run(whole_stage)
@@ -315,6 +366,10 @@ class _Handlers:
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
         self._handlers = list(handlers)
+
+    def of_hook(self, hook: str, number: int, error: str) -> None:
+        """Tell of a hook that failed."""
+        self(HookFailed(hook, number, error))
 
     def __call__(self, event: Event) -> None:
         for handler in list(self._handlers):

@@ -28,6 +28,7 @@ from runstore.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from runstore.guard import RunKey
 from runstore.lines.record import Position
 from runstore.liveness import Owner, start_token
 from runstore.mending.mender import Mended, RepairReport
@@ -61,6 +62,7 @@ __all__ = [
     "Run",
     "RunDamagedError",
     "RunIsAliveError",
+    "RunKey",
     "RunNotBegunError",
     "RunNotEndedError",
     "RunNotFoundError",

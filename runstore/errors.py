@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_MOST_SHOWN = 200  # characters of a text of the user's
+
 
 class RunStoreError(Exception):
     """Base of all errors of runstore."""
@@ -166,29 +168,42 @@ class SegmentPoisonedError(RunStoreError):
 
 
 class GuardTimeoutError(RunStoreError, TimeoutError):
-    """Another run holds the guard.
+    """Another run holds the guard, or the run key.
 
     Attributes:
         path: The file that is locked.
         timeout_s: How long it was waited for, in seconds.
         holder: What the holder says of itself: `run`, `host`, `pid`, `token`, `since`; empty when
             it has not said yet.
+        run_key: The key that is held; None: it is the guard.
     """
 
-    def __init__(self, path: str, timeout_s: float, holder: dict[str, Any] | None = None) -> None:
-        super().__init__(path, timeout_s, holder)
+    def __init__(
+        self,
+        path: str,
+        timeout_s: float,
+        holder: dict[str, Any] | None = None,
+        run_key: str | None = None,
+    ) -> None:
+        super().__init__(path, timeout_s, holder, run_key)
         self.path = path
         self.timeout_s = timeout_s
         self.holder = holder or {}
+        self.run_key = run_key
 
     def __str__(self) -> str:
+        what = "the guard" if self.run_key is None else f"the run key {_short(self.run_key)!r}"
         if not self.holder:
-            return f"{self.path}: the guard is held by another run"
+            return f"{self.path}: {what} is held by another run"
         run, host, pid, since = (
             self.holder.get(key, "unknown") for key in ("run", "host", "pid", "since")
         )
         held = f"run {run} (host {host}, pid {pid}, since {since})"
-        return f"{self.path}: the guard is held by {held}"
+        return f"{self.path}: {what} is held by {held}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 class GuardUnavailableError(RunStoreError):

@@ -1,13 +1,14 @@
-"""The optional guard: one run of a pipeline at a time, across processes. The only user of filelock.
+"""One run of a pipeline at a time, or under a key, across processes. The only user of filelock.
 
 Nothing in the store depends on it: it keeps work from being done twice, not files from being
 damaged. It is a lock of the operating system, so a holder that dies lets it go; where its jobs
 inherit the descriptor, it is let go when the last of them has ended too.
 
     locks/<name>.lock               the file that is locked; it stays when it is free
+    locks/<hash>~key.lock           the same of a run key
     locks/<hash>.<run_id>.holder    who holds it, as JSON, for those who find it held
 
-`<hash>` is of the pipeline's name: a name and an id are too long for one file name.
+`<hash>` is of the pipeline's name, and of the key: a name and an id are too long for one file name.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import contextlib
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
@@ -69,13 +71,20 @@ class Guard:
 
 
 class FileGuard(Guard):
-    """A guard by a lock of the operating system on a file of the store."""
+    """A guard by a lock of the operating system on a file of the store.
+
+    Attributes:
+        path: The file.
+        run_key: The key that it stands for; None: it is that of a pipeline.
+    """
+
+    run_key: str | None = None
 
     def __init__(self, store: str, pipeline: str) -> None:
         super().__init__()
         self._folder = f"{store}/{layout.LOCKS}"
-        self.path = f"{self._folder}/{layout.job_name(pipeline)}.lock"
-        self._hash = hashlib.sha256(pipeline.encode()).hexdigest()[:16]
+        name, self._hash = self._names(pipeline)
+        self.path = f"{self._folder}/{name}.lock"
         self._run_id: str | None = None
         self._lock = self._make_lock()
 
@@ -95,7 +104,8 @@ class FileGuard(Guard):
         try:
             self._lock.acquire(_NO_LIMIT_S if timeout_s < 0 else min(timeout_s, _NO_LIMIT_S))
         except Timeout:
-            raise GuardTimeoutError(self.path, timeout_s, self._read_holder()) from None
+            holder = self._read_holder()
+            raise GuardTimeoutError(self.path, timeout_s, holder, self.run_key) from None
         except OSError as error:
             if error.filename is not None:
                 raise
@@ -111,6 +121,10 @@ class FileGuard(Guard):
         self._run_id = run_id
         with contextlib.suppress(OSError):
             files.publish(self._holder_file(run_id), orjson.dumps(holder), sync=False)
+
+    def _names(self, pipeline: str) -> tuple[str, str]:
+        """What the file that is locked is called, and how those that name the holder begin."""
+        return layout.job_name(pipeline), hashlib.sha256(pipeline.encode()).hexdigest()[:16]
 
     def _let_go(self) -> None:
         if self._run_id is not None:
@@ -175,6 +189,45 @@ class FileGuard(Guard):
         return {"run": holders[-1], **fields}
 
 
+class RunKey(FileGuard):
+    """A run key that is held, so that no other run works under it: a context manager.
+
+    It is let go when a run that was made with it ends, or the context, whichever comes first.
+
+    Attributes:
+        pipeline: Of which pipeline the runs are that it names.
+        run_key: The key.
+    """
+
+    run_key: str
+
+    def __init__(self, store: str, pipeline: str, run_key: str) -> None:
+        """Prepare to hold it; the store does this.
+
+        Raises:
+            RecordError: It is no run key.
+            GuardUnavailableError: filelock is not installed.
+        """
+        self.pipeline = pipeline
+        self.run_key = run_key
+        super().__init__(store, pipeline)
+
+    def _names(self, pipeline: str) -> tuple[str, str]:
+        name = layout.key_name(pipeline, self.run_key)
+        return name, name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
 class OwnGuard(Guard):
     """A guard of the caller's own: any context manager."""
 
@@ -214,6 +267,13 @@ def hold(kind: GuardKind, store: str, pipeline: str, timeout_s: float) -> Guard:
         files.make_folders(f"{store}/{layout.LOCKS}", sync=False)
         return OwnGuard(kind(path))
     return OwnGuard(kind())
+
+
+def release(guards: Iterable[Guard]) -> None:
+    """Let several guards go, each whatever happens to the others."""
+    with contextlib.ExitStack() as stack:
+        for guard in guards:
+            stack.callback(guard.release)
 
 
 def _takes_argument(maker: GuardMaker) -> bool:

@@ -7,6 +7,7 @@
     STORE/runs/<run_id>/resume.<pid>.<token>.<host>.<n>.tmp
     STORE/runs/<run_id>/sealed.jsonl, sealed.2.jsonl, ... instead of the files of records
     STORE/runs/<run_id>.pruned
+    STORE/locks/<name>.lock, <hash>~key.lock
 
 `<name>` is the job id itself where that is portable, else a slug of it, `~`, and 16 hex digits of a
 hash. Portable names have no `~`, so the two kinds never meet; all are lower-case ASCII, so no file
@@ -38,6 +39,7 @@ PRUNED_SUFFIX = ".pruned"
 
 MAX_JOB_ID_BYTES = 10_000
 MAX_ATTEMPT = 999_999_999
+MAX_RUN_KEY = 10_000
 _MAX_PORTABLE = 80
 _MAX_SLUG = 40
 _PORTABLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -134,6 +136,35 @@ def job_name(job_id: str) -> str:
         return job_id
     slug = _NOT_IN_SLUG.sub("-", job_id[: 4 * _MAX_SLUG].lower()).strip("-")[:_MAX_SLUG]
     return f"{slug or 'job'}~{hashlib.sha256(exact).hexdigest()[:16]}"
+
+
+def check_run_key(run_key: str) -> None:
+    """Refuse what is no run key.
+
+    Raises:
+        RecordError: It is empty, longer than 10,000 characters, has a NUL character, or is no text
+            that UTF-8 can hold.
+    """
+    if not isinstance(run_key, str) or not 0 < len(run_key) <= MAX_RUN_KEY:
+        size = len(run_key) if isinstance(run_key, str) else repr(run_key)
+        raise RecordError(f"a run key has 1 to {MAX_RUN_KEY} characters, not {size}")
+    if "\0" in run_key:
+        raise RecordError("a run key has no NUL character")
+    try:
+        run_key.encode()
+    except UnicodeEncodeError:
+        raise RecordError("a run key is text that UTF-8 can hold") from None
+
+
+def key_name(pipeline: str, run_key: str) -> str:
+    """Give the name that the files of a held run key have; no job's, and no pipeline's, is like it.
+
+    Raises:
+        RecordError: It is no run key, or the pipeline's name cannot be one.
+    """
+    check_run_key(run_key)
+    exact = f"{job_name(pipeline)}\0{run_key}".encode()
+    return f"{hashlib.sha256(exact).hexdigest()[:32]}~key"
 
 
 def _is_portable(job_id: str) -> bool:

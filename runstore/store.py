@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, get_args
 
 from runstore import files, layout
-from runstore.errors import StoreNotFoundError
-from runstore.guard import Guard, GuardKind, hold
+from runstore.errors import RecordError, StoreNotFoundError
+from runstore.guard import Guard, GuardKind, RunKey, hold, release
 from runstore.mending.mender import RepairReport
 from runstore.mending.repair import repair_run, repair_store_file
 from runstore.reading.follow import POLL_S, follow_run
+from runstore.reading.keys import find_run
 from runstore.reading.merge import Record
+from runstore.reading.plans import plans
 from runstore.reading.view import RunSummary, RunView, read_run, summarize
 from runstore.storefile import check_store, create_store
 from runstore.upkeep.compact import Compacted, compact_run
@@ -76,6 +79,8 @@ class RunStore:
         self,
         pipeline: str,
         jobs: Iterable[str | Mapping[str, Any]] = (),
+        *,
+        key: RunKey | None = None,
         **fields: Any,
     ) -> Run:
         """Create a run and record what it is to do.
@@ -84,10 +89,12 @@ class RunStore:
             pipeline: What runs; its runs are listed by this name.
             jobs: Ids in the order declared, or mappings with `id` and, if known, `stage` and
                 `sha256`.
+            key: The run key that it works under, from `hold_key`; it is let go when the run ends.
             fields: More for the run's `begin`: `params`, `max_workers`, `sha256`, `versions`.
 
         Raises:
-            RecordError: An id or a field cannot be stored, or an id stands there twice.
+            RecordError: An id or a field cannot be stored, an id stands there twice, or the key
+                is of another pipeline, or not held any more.
             GuardTimeoutError: Another run of the pipeline holds the guard; nothing was written.
             GuardUnavailableError: filelock is not installed.
             OSError: The store cannot be made or written.
@@ -96,13 +103,68 @@ class RunStore:
         durability `disk`, all of that is on the disk before the first job.
         """
         create_store(self.path, sync=self.durability == "disk")
-        guard = self._hold_guard(pipeline)
+        run_key = None if key is None else key.run_key
+        guards = self._hold_guards(key, pipeline, run_key)
         try:
-            opening = first_opening(pipeline, jobs, fields)
-            return Run(self.path, self.durability, opening, guard)
+            opening = first_opening(pipeline, jobs, fields, run_key)
+            return Run(self.path, self.durability, opening, guards)
         except BaseException:
-            guard.release()
+            release(guards)
             raise
+
+    def hold_key(self, pipeline: str, run_key: str, *, timeout_s: float | None = None) -> RunKey:
+        """Take a run key, so that no other run of the pipeline works under it at the same time.
+
+        Args:
+            pipeline: What runs.
+            run_key: What names one piece of work: a day, say. 1 to 10,000 characters, no NUL.
+            timeout_s: How long to wait for it, in seconds; 0: not at all; negative: without limit;
+                None: as long as for the guard.
+
+        Returns:
+            The key, a context manager. `create_run` and `resume_run` take it; jobs can inherit it,
+            and it is let go when the run has ended.
+
+        Raises:
+            RecordError: It is no run key.
+            GuardTimeoutError: Another run works under it, or jobs that outlived one do.
+            GuardUnavailableError: filelock is not installed.
+            OSError: The store cannot be made, or its file system has no locks.
+
+        On disk afterwards: an empty file in `locks/`, one for each key; it stays.
+        """
+        key = RunKey(self.path, pipeline, run_key)
+        create_store(self.path, sync=self.durability == "disk")
+        key.hold(self._guard_timeout_s if timeout_s is None else timeout_s)
+        return key
+
+    def find_run(self, pipeline: str, run_key: str) -> str | None:
+        """Find the newest run of a pipeline under a run key; None: there is none.
+
+        Raises:
+            RecordError: It is no run key.
+            OSError: A file cannot be read.
+
+        Costs one small read for each run that is newer than that one, of whatever pipeline: only
+        the first line of its own file is read. A run whose first line is damaged is not found.
+        """
+        layout.check_run_key(run_key)
+        return find_run(self.path, self.run_ids(), pipeline, run_key)
+
+    def plans(self, pipeline: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Give the runs of a pipeline, newest first, each with what its plans say of its jobs.
+
+        Returns:
+            The id, and the mappings that `create_run` and `resume_run` were given as jobs; where a
+            resume has planned anew, those of all plans. A run is read when it is asked for.
+
+        Raises:
+            OSError: A file cannot be read.
+
+        Costs one small read for each run of another pipeline; of this one a look into the run's
+        folder, and the beginning of each of its own files.
+        """
+        return plans(self.path, self.run_ids(), pipeline)
 
     def resume_run(
         self,
@@ -111,6 +173,7 @@ class RunStore:
         *,
         pipeline: str | None = None,
         seen: RunView | None = None,
+        key: RunKey | None = None,
         **fields: Any,
     ) -> Run:
         """Go on with a run that has ended or was killed, and record what is left to do.
@@ -122,6 +185,7 @@ class RunStore:
             pipeline: What runs, where the record of that is lost.
             seen: The run as the caller has read it, to decide what is left to do: it is refused
                 when somebody has resumed it since.
+            key: The run's key, if it has one and the caller holds it; None: it is taken here.
             fields: More for the new file's `begin`.
 
         Raises:
@@ -131,8 +195,9 @@ class RunStore:
             RunNotBegunError: It was killed before its first record.
             RunDamagedError: Its own file is gone, or which pipeline it is of; repair it first.
             StoreFormatError: One of its own files is of a newer format.
-            RecordError: As for `create_run`, or it is a run of another pipeline.
-            GuardTimeoutError: Another run of the pipeline holds the guard; nothing was written.
+            RecordError: As for `create_run`, or it is a run of another pipeline, or key.
+            GuardTimeoutError: Another run of the pipeline holds the guard, or one is at work under
+                the same run key; nothing was written.
             GuardUnavailableError: filelock is not installed.
             OSError: The store cannot be read or written.
 
@@ -148,15 +213,30 @@ class RunStore:
             self.path,
             run_id,
             self.durability,
-            self._hold_guard,
+            partial(self._hold_guards, key),
             jobs=jobs,
             pipeline=pipeline,
             seen=seen,
             fields=fields,
         )
 
-    def _hold_guard(self, pipeline: str) -> Guard:
-        return hold(self._guard, self.path, pipeline, self._guard_timeout_s)
+    def _hold_guards(
+        self, key: RunKey | None, pipeline: str, run_key: str | None
+    ) -> Sequence[Guard]:
+        """Take the guard of a pipeline, and before it the run key, unless the caller holds that."""
+        if key is not None and (key.pipeline, key.run_key) != (pipeline, run_key):
+            raise RecordError("the run key that is held is not that of the run")
+        if key is not None and key.descriptor is None:
+            raise RecordError("the run key is not held any more")
+        taken: list[Guard] = []
+        try:
+            if run_key is not None and key is None:
+                taken.append(self.hold_key(pipeline, run_key))
+            taken.append(hold(self._guard, self.path, pipeline, self._guard_timeout_s))
+        except BaseException:
+            release(taken)
+            raise
+        return taken if key is None else [key, *taken]
 
     def runs(self) -> Iterator[RunSummary]:
         """Give the runs, newest first, each read when it is asked for.

@@ -29,15 +29,15 @@ LAYERS = {
     "lorchestra": [
         [
             *("belonging", "durations", "errors", "jobobject", "masking", "paths", "quota"),
-            *("stop", "wording"),
+            *("stop", "tail", "webhook", "wording"),
         ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
             *("binding", "capture", "executors", "limits", "orphans", "params", "plan", "process"),
             *("resuming", "retrying", "signals"),
         ],
-        ["call", "loader", "queue", "report"],
-        ["attempt", "child", "progress"],
+        ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
+        ["attempt", "child", "hooks", "progress"],
         ["opening", "stage"],
         ["runner"],
         ["cli"],

@@ -10,7 +10,7 @@ import click
 
 from lorchestra.config import find_root, load_config
 from lorchestra.errors import ConfigError, LorchestraError
-from lorchestra.wording import did_you_mean, near
+from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
@@ -144,8 +144,6 @@ def run_to_resume(store: RunStore, pipeline: Pipeline, reference: str) -> RunVie
         RunReferenceError: There is no such run, there are several, or it is of another pipeline.
         RunIsAliveError: It is at work.
     """
-    from runstore import RunIsAliveError
-
     if reference in {LAST, UNFINISHED}:
         of_pipeline = (run for run in store.runs() if run.pipeline == pipeline.id)
         meant = (run for run in of_pipeline if reference == LAST or run.status != "succeeded")
@@ -157,6 +155,41 @@ def run_to_resume(store: RunStore, pipeline: Pipeline, reference: str) -> RunVie
         view = store.read(run_id_of(store, reference))
     if view.pipeline not in {pipeline.id, None}:
         raise RunReferenceError(f"run {view.id} is of {view.pipeline!r}, not of {pipeline.id!r}")
+    refuse_at_work(view)
+    return view
+
+
+def refuse_at_work(view: RunView) -> None:
+    """Refuse a run that is at work.
+
+    Raises:
+        RunIsAliveError: It is.
+    """
+    from runstore import RunIsAliveError
+
     if view.status == "running":
         raise RunIsAliveError(view.id, view.begin.get("host", "?"), view.begin.get("pid", 0))
-    return view
+
+
+def run_id_of_key(store: RunStore, pipeline: Pipeline, reference: str, run_key: str) -> str | None:
+    """The run that a user means to resume under a run key; None: there is none under that.
+
+    Args:
+        store: Where to look.
+        pipeline: What it is a run of.
+        reference: As for `run_to_resume`.
+        run_key: The key.
+
+    Raises:
+        RunReferenceError: There is no such run, there are several, or it is of another key.
+        RecordError: It is no run key.
+    """
+    under_key = store.find_run(pipeline.id, run_key)
+    if reference in {LAST, UNFINISHED}:
+        return under_key
+    run_id = run_id_of(store, reference)
+    if run_id != under_key:
+        other = store.read(run_id).run_key
+        has = "has no run key" if other is None else f"has the run key {quoted(other)}"
+        raise RunReferenceError(f"run {run_id} {has}, not {quoted(run_key)}")
+    return run_id

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -15,6 +16,8 @@ from lorchestra.binding import check_references, digests, parameters_of
 from lorchestra.cli.options import (
     UNFINISHED,
     json_option,
+    refuse_at_work,
+    run_id_of_key,
     run_to_resume,
     store_option,
     store_path,
@@ -28,17 +31,18 @@ from lorchestra.cli.units import Seconds
 from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
-from lorchestra.loader import find_pipeline, load_pipeline
+from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
-from lorchestra.params import parsed_params, resumed_params
+from lorchestra.params import param_values, parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
 from lorchestra.secretvalues import read_secrets
+from lorchestra.wording import quoted
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
-    from lorchestra.progress import Handler
+    from lorchestra.progress import Event, Handler
     from lorchestra.runner import RunResult
     from runstore import GuardTimeoutError, RunStore, RunView
 
@@ -103,11 +107,20 @@ if TYPE_CHECKING:
     help="Run only jobs that have this tag; may be given several times.",
 )
 @click.option(
+    "--run-key",
+    envvar="LORCHESTRA_RUN_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="Name this piece of work, by its day for example: what succeeded under the same key is "
+    "not run again, and no two runs work under one key at once.",
+)
+@click.option(
     "--guard",
     type=click.Choice(["fail", "wait", "skip", "none"]),
     help="Never run this pipeline twice at once in a store. While another run of it is at work: "
     "fail with exit code 75, wait for it, or skip this run with exit code 0. "
-    "none: where a guard is configured, do without.  [default: as configured, else none]",
+    "none: where a guard is configured, do without; a run key that is held fails.  "
+    "[default: as configured, else none]",
 )
 @click.option(
     "--durability",
@@ -134,8 +147,8 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "wait", "kill"]),
     default="fail",
     show_default=True,
-    help="In a resume, while jobs of the killed run are still at work: fail with exit code 75, "
-    "wait until they have ended, or stop them.",
+    help="In a resume, or under a run key, while jobs of the killed run are still at work: fail "
+    "with exit code 75, wait until they have ended, or stop them.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would run; run and record nothing.")
 @json_option
@@ -151,6 +164,7 @@ def command(
     only: tuple[str, ...],
     from_stage: str | None,
     tags: tuple[str, ...],
+    run_key: str | None,
     guard: str | None,
     durability: Any,
     progress: str | None,
@@ -169,17 +183,22 @@ def command(
         lorchestra pipeline pipeline.ingest --max-workers 4
         lorchestra pipeline ./nightly.yaml --stop-on-failure --guard skip --json
         lorchestra pipeline ingest --param day=2026-11-24 --param full=true
+        lorchestra pipeline ingest --run-key 2026-11-24
         lorchestra pipeline ingest --resume
 
     Exit code 0: every selected job succeeded, or may fail; 1: a job failed; 2: something is wrong
-    before anything ran; 3: the run cannot be recorded; 75: another run holds the guard, or the run
-    to resume, or jobs of it, are still at work; 130, 143: interrupted by Ctrl-C, by SIGTERM. On an
-    interrupt jobs at work are asked to end, and killed when the grace is over or at a second
-    Ctrl-C.
+    before anything ran; 3: the run cannot be recorded; 75: another run holds the guard or the
+    run key, or the run to resume, or jobs of it, are still at work; 130, 143: interrupted by
+    Ctrl-C, by SIGTERM. On an interrupt jobs at work are asked to end, and killed when the grace is
+    over or at a second Ctrl-C.
     """
     path, root = find_pipeline(name, working_folder())
     pipeline, config = load_pipeline(path, root), load_config(root)
-    pipeline = replace(pipeline, secrets=(*config.secrets, *pipeline.secrets))
+    pipeline = replace(
+        pipeline,
+        secrets=(*config.secrets, *pipeline.secrets),
+        hooks=pipeline.hooks + hooks_of(config),
+    )
     guard = _guard(guard or config.guard)
     options = Options(
         max_workers or workers_from_environment() or config.max_workers,
@@ -192,9 +211,11 @@ def command(
         from_stage,
         tags,
     )
-    folder = store_path(store, root) if resume is not None or not dry_run else None
+    has_keys = any(job.idempotency_key is not None for job in pipeline.jobs)
+    looks_back = resume is not None or run_key is not None or has_keys
+    folder = store_path(store, root) if looks_back or not dry_run else None
     if dry_run:
-        _print_plan(pipeline, options, folder, resume, as_json=as_json)
+        _print_plan(pipeline, options, folder, resume, run_key, as_json=as_json)
         return
     from runstore import GuardTimeoutError, RunStore
 
@@ -203,12 +224,12 @@ def command(
     )
     progress = progress or config.progress or "auto"
     durability = durability or config.durability or "disk"
-    command = _Command(pipeline, options, progress, resume, orphans, again, as_json)
+    command = _Command(pipeline, options, progress, resume, run_key, orphans, again, as_json)
     run_store = RunStore(folder or "", durability, "filelock" if guard else None)
     try:
         code = command.run(run_store)
     except GuardTimeoutError as error:
-        if guard == "fail":
+        if guard in {None, "fail"}:
             raise
         if guard == "skip":
             _say_skipped(pipeline, error, as_json=as_json)
@@ -235,6 +256,7 @@ class _Command:
     options: Options
     progress: str
     resume: str | None
+    run_key: str | None
     orphans: OrphanRule
     again: str
     as_json: bool
@@ -243,6 +265,13 @@ class _Command:
         """Run it; gives the exit code."""
         if self.resume is None:
             return self._run(store, None)
+        if self.run_key is not None:
+            # The key names the run, and says whether it is at work.
+            run_id = run_id_of_key(store, self.pipeline, self.resume, self.run_key)
+            if run_id is not None:
+                return self._run(store, None)
+            _say_nothing_to_resume(store, self.pipeline, None, as_json=self.as_json)
+            return EXIT_OK
         view = run_to_resume(store, self.pipeline, self.resume)
         if view is None or view.status == "succeeded":
             _say_nothing_to_resume(store, self.pipeline, view, as_json=self.as_json)
@@ -255,7 +284,7 @@ class _Command:
         from lorchestra.runner import run_pipeline
 
         failures = Failures(_mask_of(self.pipeline))
-        handlers: list[Handler] = [failures]
+        handlers: list[Handler] = [failures, _say_hook_failed]
         if self.progress != "none":
             handlers.append(PlainProgress(say))
         with only_data_on_stdout() as data:
@@ -265,9 +294,13 @@ class _Command:
                 self.options,
                 handlers=handlers,
                 resume=resume,
+                run_key=self.run_key,
                 orphans=self.orphans,
                 on_signal=None if self.progress == "none" else self._say_stopping,
             )
+            if result.was_done:
+                _say_done(store.read(result.run_id), data, as_json=self.as_json)
+                return EXIT_OK
             for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
                 say(line)
             if self.progress != "none":
@@ -290,6 +323,13 @@ class _Command:
         )
 
 
+def _say_hook_failed(event: Event) -> None:
+    from lorchestra.progress import HookFailed
+
+    if isinstance(event, HookFailed):
+        say(f"lorchestra: hook {event.hook} {event.number} failed: {event.error}")
+
+
 def _say_nothing_to_resume(
     store: RunStore, pipeline: Pipeline, view: RunView | None, *, as_json: bool
 ) -> None:
@@ -303,6 +343,15 @@ def _say_nothing_to_resume(
 
         nothing = {"run_id": None, "pipeline_id": pipeline.id, "status": "skipped", "success": True}
         show_json(nothing if view is None else run_object(view))
+
+
+def _say_done(view: RunView, data: BinaryIO | None = None, *, as_json: bool) -> None:
+    key = quoted(view.run_key or "")
+    say(f"lorchestra: run {view.id} succeeded under the run key {key}: nothing is run")
+    if as_json:
+        from lorchestra.report import run_object
+
+        show_json(run_object(view), data)
 
 
 def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
@@ -328,34 +377,87 @@ def _print_plan(
     options: Options,
     folder: Path | None,
     resume: str | None,
+    run_key: str | None,
     *,
     as_json: bool,
 ) -> None:
+    from lorchestra.jobkeys import done_before, keys_of
     from lorchestra.report.plan import plan_object, plan_text
+    from lorchestra.resuming import Choices, choices_for
+    from runstore import RunStore
 
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     unselected = left_out(pipeline, options)
-    choices, run_id, mask = None, None, Mask(secrets.values())
-    if resume is not None and folder is not None:
-        from lorchestra.resuming import choices_for
-        from runstore import RunStore
-
-        store = RunStore(folder)
-        view = run_to_resume(store, pipeline, resume)
-        if view is None or view.status == "succeeded":
-            _say_nothing_to_resume(store, pipeline, view, as_json=as_json)
+    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
+    choices: Choices = {}
+    run_id: str | None = None
+    view: RunView | None = None
+    if folder is not None and (resume is not None or run_key is not None):
+        found = _run_to_go_on_with(
+            pipeline, options, folder, resume, run_key, unselected, mask, as_json=as_json
+        )
+        if isinstance(found, _Said):
             return
+        view = found
+    if view is not None:
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
         choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
         unselected = {
             job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
         }
-    check_references(pipeline, {**os.environ, **secrets}, unselected)
+    check_references(pipeline, env, unselected)
+    if folder is not None:
+        params = param_values(parameters_of(pipeline), options.params)
+        keys, sha256 = keys_of(pipeline, params, env, mask), digests(pipeline, params)
+        kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
+        wanted = {job.id for job in pipeline.jobs} - kept - unselected.keys()
+        done = done_before(RunStore(folder), pipeline, keys, sha256, wanted, run_id)
+        choices |= {job_id: each.choice for job_id, each in done.items()}
     if as_json:
         show_json(plan_object(pipeline, options, choices, run_id, mask))
     else:
         show(plan_text(pipeline, options, choices, run_id, mask))
+
+
+class _Said:
+    """There is nothing to plan, and that has been said."""
+
+
+def _run_to_go_on_with(
+    pipeline: Pipeline,
+    options: Options,
+    folder: Path,
+    resume: str | None,
+    run_key: str | None,
+    unselected: Collection[str],
+    mask: Mask,
+    *,
+    as_json: bool,
+) -> RunView | _Said | None:
+    """The run that would be gone on with; None: there would be a new one."""
+    from lorchestra.runkeys import refuse_other_params, refuse_secret, standing
+    from runstore import RunStore
+
+    store = RunStore(folder)
+    if run_key is None:
+        view = run_to_resume(store, pipeline, resume or UNFINISHED)
+        if view is None or view.status == "succeeded":
+            _say_nothing_to_resume(store, pipeline, view, as_json=as_json)
+            return _Said()
+        return view
+    refuse_secret(run_key, mask)
+    if resume is not None and run_id_of_key(store, pipeline, resume, run_key) is None:
+        _say_nothing_to_resume(store, pipeline, None, as_json=as_json)
+        return _Said()
+    view, is_done = standing(store, pipeline, run_key, unselected)
+    if view is not None:
+        refuse_other_params(view, options.params, mask)
+        refuse_at_work(view)
+    if view is not None and is_done:
+        _say_done(view, as_json=as_json)
+        return _Said()
+    return view
 
 
 def _mask_of(pipeline: Pipeline) -> Mask:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-import orjson
-
 from lorchestra.cli.streams import let_go
 from lorchestra.errors import (
     EXIT_STORE,
@@ -17,7 +15,7 @@ from lorchestra.errors import (
     PipelineSyntaxError,
     UnknownReferenceError,
 )
-from lorchestra.report.text import printable
+from lorchestra.report.text import json_text, printable
 
 _EXIT_SIGPIPE = 141
 
@@ -53,7 +51,7 @@ def show_json(value: Any, stream: BinaryIO | None = None) -> None:
         value: What to print.
         stream: Where; None: on stdout.
     """
-    write([_encoded(value), b"\n"], stream)
+    write([json_text(value), b"\n"], stream)
 
 
 def write(chunks: Iterable[bytes], stream: BinaryIO | None = None) -> None:
@@ -94,17 +92,6 @@ def say_error(error: LorchestraError, prefix: str = "") -> None:
         told = error.mistakes
     for each in told:
         say(f"{prefix}{each}")
-
-
-def _encoded(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # A path that is no Unicode text: the standard library writes it with escapes.
-        import json
-        from dataclasses import asdict
-
-        return json.dumps(value, default=asdict).encode()
 
 
 @contextlib.contextmanager

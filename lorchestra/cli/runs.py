@@ -32,10 +32,10 @@ from lorchestra.report.text import (
     table,
 )
 from lorchestra.secretvalues import read_secrets
-from lorchestra.wording import did_you_mean, near
+from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
-    from runstore import RunSummary, RunView
+    from runstore import Job, RunSummary, RunView
 
 _CHUNK_BYTES = 1 << 16
 
@@ -57,18 +57,22 @@ def command() -> None:
     show_default=True,
     help="At most so many.",
 )
+@click.option("--run-key", metavar="KEY", help="Only runs under this run key.")
 @store_option
 @json_option
-def list_(limit: int, store: Path | None, as_json: bool) -> None:
+def list_(limit: int, run_key: str | None, store: Path | None, as_json: bool) -> None:
     """List runs, newest first."""
     run_store = open_store(store)
-    summaries = list(itertools.islice(run_store.runs(), limit))
+    wanted = (run for run in run_store.runs() if run_key is None or run.run_key == run_key)
+    summaries = list(itertools.islice(wanted, limit))
     if as_json:
         show_json([_summary_object(summary) for summary in summaries])
         return
     if not summaries:
-        say(f"no run in the store {run_store.path}")
+        under = "" if run_key is None else f" under the run key {quoted(run_key)}"
+        say(f"no run{under} in the store {run_store.path}")
         return
+    has_keys = any(summary.run_key is not None for summary in summaries)
     rows = [
         (
             summary.id,
@@ -76,10 +80,12 @@ def list_(limit: int, store: Path | None, as_json: bool) -> None:
             summary.status,
             local_time(summary.started),
             duration(elapsed_s(summary.started, summary.ended)),
+            *([summary.run_key or "-"] if has_keys else []),
         )
         for summary in summaries
     ]
-    show(table(("RUN", "PIPELINE", "STATUS", "STARTED", "DURATION"), rows))
+    heads = ("RUN", "PIPELINE", "STATUS", "STARTED", "DURATION", *(["KEY"] if has_keys else []))
+    show(table(heads, rows))
 
 
 @command.command("show")
@@ -147,6 +153,7 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
     return {
         "run_id": summary.id,
         "pipeline_id": summary.pipeline,
+        "run_key": summary.run_key,
         "status": summary.status,
         "started": summary.started,
         "ended": summary.ended,
@@ -154,16 +161,26 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
     }
 
 
+def _remark(job: Job) -> str:
+    """Why a job did not succeed, or did without running."""
+    from lorchestra.report.summary import error_of
+
+    if job.kept:
+        return job.reason or ""
+    return "" if job.status in {"succeeded", "running", "planned"} else error_of(job)
+
+
 def _run_text(view: RunView) -> str:
     from collections import Counter
 
-    from lorchestra.report.summary import error_of, job_duration_s, run_duration_s
+    from lorchestra.report.summary import job_duration_s, run_duration_s
 
     counts = Counter(job.status for job in view.jobs.values())
     took = duration(run_duration_s(view))
     lines = [
         f"run       {view.id}",
         f"pipeline  {short(view.pipeline or '-')}",
+        *([] if view.run_key is None else [f"run key   {short(view.run_key)}"]),
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
         f"started   {local_time(view.started)}, took {took}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
@@ -179,7 +196,7 @@ def _run_text(view: RunView) -> str:
             job.status,
             str(len(job.attempts)),
             duration(job_duration_s(job)),
-            "" if job.status in {"succeeded", "running", "planned"} else error_of(job),
+            _remark(job),
         )
         for job in view.jobs.values()
     ]

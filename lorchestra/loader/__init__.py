@@ -7,6 +7,7 @@ actions, jobs, stages and a pipeline (`actions`, `jobs`, `stages`, `pipelines`),
 """
 
 from lorchestra.loader.finding import find_pipeline, find_pipelines
+from lorchestra.loader.hooks import hooks_of
 from lorchestra.loader.loading import load_job_files, load_pipeline
 
-__all__ = ["find_pipeline", "find_pipelines", "load_job_files", "load_pipeline"]
+__all__ = ["find_pipeline", "find_pipelines", "hooks_of", "load_job_files", "load_pipeline"]

@@ -43,7 +43,8 @@ def _shell(fields: Fields) -> Shell | None:
     return None if line is None else Shell(line)
 
 
-def _command(fields: Fields) -> Command | None:
+def read_command(fields: Fields) -> Command | None:
+    """Read a program and its arguments; None: there is none, or its name is mistaken."""
     node = fields.read("command", values.listing)
     if node is None:
         return None
@@ -85,6 +86,6 @@ def _arguments(fields: Fields) -> dict[str, Any]:
 
 _ACTIONS: dict[str, Callable[[Fields], Action | None]] = {
     "run": _shell,
-    "command": _command,
+    "command": read_command,
     "call": _call,
 }

@@ -19,7 +19,7 @@ from lorchestra.wording import quoted
 LONGEST_ID_BYTES = 10_000
 JOB_KEYS = (
     *(*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description"),
-    *("timeout", "total_timeout", "retries", "isolation", "limits"),
+    *("timeout", "total_timeout", "retries", "isolation", "limits", "idempotency_key"),
 )
 
 
@@ -55,6 +55,7 @@ def read_job(
     tags = _tags(fields)
     allow_failure = bool(fields.read("allow_failure", values.flag))
     limits = read_needs(fields, job_id or "")
+    idempotency_key = fields.read("idempotency_key", values.filled)
     note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
@@ -72,6 +73,7 @@ def read_job(
         tags,
         allow_failure,
         limits,
+        idempotency_key,
     )
 
 

@@ -8,6 +8,7 @@ from lorchestra.config import load_config
 from lorchestra.loader import values
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
+from lorchestra.loader.hooks import read_hooks
 from lorchestra.loader.jobs import id_mistake, read_job
 from lorchestra.loader.limits import check_needs, needs_of, read_quotas
 from lorchestra.loader.nodes import Node
@@ -22,7 +23,7 @@ from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
     *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
-    *("params", "secrets", "limits", "stages", "jobs"),
+    *("params", "secrets", "limits", "hooks", "stages", "jobs"),
 )
 
 
@@ -53,6 +54,7 @@ def read_pipeline(
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
     secrets, quotas = read_secrets(fields), read_quotas(fields)
+    hooks = read_hooks(fields, params)
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
@@ -74,6 +76,7 @@ def read_pipeline(
         params,
         secrets,
         quotas,
+        hooks,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lorchestra.durations import MOST_S
+from lorchestra.loader.hooks import ADDRESS, HEADER
 from lorchestra.loader.jobs import LONGEST_ID_BYTES
 from lorchestra.loader.retries import MOST_RETRIES
 from lorchestra.loader.values import LONGEST_LABEL, MOST_WORKERS
@@ -30,6 +31,14 @@ _LABEL = {
 }
 _ID = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES}
 _WORKERS = {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}
+_COMMAND = {"type": "array", "minItems": 1, "prefixItems": [_FILLED], "items": _WRITTEN}
+_MOMENTS = {
+    "on_start": "Before the first job.",
+    "on_success": "After a run that succeeded.",
+    "on_failure": "After any other.",
+    "on_finish": "After each run, after those.",
+}
+_DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _IDENTIFIER = r"^[^\W\d]\w*$"
 _LIMIT = f"^{NAME_PATTERN}$"
 _VARIABLE = r"^[^=\u0000]+$"
@@ -54,6 +63,7 @@ def _parts() -> Schema:
         "inline_job": {**_job({"id": _said(_ID, "Once in the pipeline.")}), **_needs("id")},
         "parameter": _parameter(),
         "retries": _retries(),
+        "hook": _hook(),
     }
 
 
@@ -83,6 +93,10 @@ def _pipeline() -> Schema:
             "items": _secret(),
         },
         "limits": _said(_limits(), "What jobs share in a run: so much at once, or in a time."),
+        "hooks": {
+            "description": "What is done when a run begins and ends, and changes nothing about it.",
+            **_mapping({moment: _hooks(when) for moment, when in _MOMENTS.items()}),
+        },
         "stages": {
             "description": "They run one after another.",
             "type": "array",
@@ -124,17 +138,11 @@ def _job(own: Schema) -> Schema:
     properties = {
         **own,
         "run": _said(_FILLED, "A line for the shell."),
-        "command": {
-            "description": "A program and its arguments, without a shell.",
-            "type": "array",
-            "minItems": 1,
-            "prefixItems": [_FILLED],
-            "items": _WRITTEN,
-        },
+        "command": _said(_COMMAND, "A program and its arguments, without a shell."),
         "call": {
             "description": "A Python function, package.module:function.",
             "type": "string",
-            "pattern": r"^[^\s:]+:[^\s:]+$",
+            "pattern": rf"^{_DOTTED}:{_DOTTED}$",
         },
         "with": {
             "description": "The arguments of the function.",
@@ -173,6 +181,7 @@ def _job(own: Schema) -> Schema:
             "propertyNames": {"pattern": _LIMIT},
             "additionalProperties": _whole(1, MOST_UNITS),
         },
+        "idempotency_key": _said(_FILLED, "Once it has succeeded under it, it is not run again."),
         "allow_failure": _said(_FLAG, "Its failure neither fails the run nor stops it."),
         "description": _said(_TEXT, "For people; no effect."),
     }
@@ -244,6 +253,34 @@ def _limits() -> Schema:
             "else": _whole(1, MOST_UNITS),
         },
     }
+
+
+def _hooks(description: str) -> Schema:
+    """The hooks of one moment."""
+    either = {"if": {"type": "object"}, "then": {"$ref": "#/$defs/hook"}, "else": _FILLED}
+    return {"description": description, "type": "array", "items": either}
+
+
+def _hook() -> Schema:
+    properties = {
+        "run": _said(_FILLED, "A line for the shell."),
+        "command": _said(_COMMAND, "A program and its arguments, without a shell."),
+        "url": {
+            "description": "An address that is sent the run as JSON.",
+            "type": "string",
+            "pattern": ADDRESS,
+        },
+        "headers": {
+            "description": "Headers of that.",
+            "type": "object",
+            "propertyNames": {"pattern": HEADER},
+            "additionalProperties": _WRITTEN,
+        },
+        "timeout": _said(_duration(), "How long it may take; by default 30 seconds."),
+    }
+    one_action = [_needs(name) for name in ("run", "command", "url")]
+    depends = {"headers": ["url"]}
+    return {**_mapping(properties), "oneOf": one_action, "dependentRequired": depends}
 
 
 def _secret() -> Schema:

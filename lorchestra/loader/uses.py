@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from lorchestra.binding import mistake_in_key
 from lorchestra.errors import ReferenceSyntaxError
 from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode
 from lorchestra.loader.problems import Problems, Use
 from lorchestra.references import Known, mistake_in, parse, shell_mistake
 
-_REFERRING = ("command", "with", "env", "cwd")
+_REFERRING = ("command", "with", "env", "cwd", "idempotency_key")
 
 
 def note_references(node: MapNode, job_id: str, problems: Problems) -> None:
@@ -25,6 +26,10 @@ def note_references(node: MapNode, job_id: str, problems: Problems) -> None:
     for name in _REFERRING:
         if entry := node.entries.get(name):
             _note(entry.value, job_id, problems)
+    if key := node.entries.get("idempotency_key"):
+        of_key = (use for use in problems.noted.uses if use.place is key.value)
+        for mistake in filter(None, (mistake_in_key(use.reference) for use in of_key)):
+            problems.add(key.value, mistake)
 
 
 def check_references(

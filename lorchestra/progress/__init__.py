@@ -3,6 +3,7 @@
 from lorchestra.progress.events import (
     Event,
     Handler,
+    HookFailed,
     JobChosen,
     JobFinished,
     JobGivenUp,
@@ -19,6 +20,7 @@ from lorchestra.progress.events import (
 __all__ = [
     "Event",
     "Handler",
+    "HookFailed",
     "JobChosen",
     "JobFinished",
     "JobGivenUp",

@@ -122,6 +122,18 @@ class RunFinished:
     receipt: str
 
 
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A hook did not do what it was to do, which changes nothing.
+
+    `number`: which of its moment, from 1.
+    """
+
+    hook: str
+    number: int
+    error: str
+
+
 Event = (
     OrphanFound
     | RunStarted
@@ -134,5 +146,6 @@ Event = (
     | JobNotRun
     | StageFinished
     | RunFinished
+    | HookFailed
 )
 Handler = Callable[[Event], object]

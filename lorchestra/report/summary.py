@@ -20,16 +20,17 @@ def run_object(view: RunView) -> dict[str, Any]:
         view: The run as its record tells.
 
     Returns:
-        `run_id`, `pipeline_id`, `status`, `success`, `total`, `succeeded`, `failed` (every job that
-        began and did not succeed), `failures` (of jobs failed, timed out or crashed),
-        `duration_ms`, `stopped_early`, `receipt` and `jobs`, in declared order. What is not known
-        yet is None.
+        `run_id`, `pipeline_id`, `run_key`, `status`, `success`, `total`, `succeeded`, `failed`
+        (every job that began and did not succeed), `failures` (of jobs failed, timed out or
+        crashed), `duration_ms`, `stopped_early`, `receipt` and `jobs`, in declared order. What is
+        not known yet is None.
     """
     jobs = list(view.jobs.values())
     counts = Counter(job.status for job in jobs)
     return {
         "run_id": view.id,
         "pipeline_id": view.pipeline,
+        "run_key": view.run_key,
         "status": view.status,
         "success": view.status == "succeeded",
         "total": len(jobs),
@@ -95,10 +96,11 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "stage": job.stage,
         "status": job.status,
         "attempts": len(job.attempts),
-        "exit_code": last.exit_code if last else None,
+        "exit_code": last.exit_code if last and not job.kept else None,
         "duration_ms": None if duration_s is None else _ms(duration_s),
         "log": view.log_path(job.id),
         **({} if reason is None else {"resumed": reason}),
+        **({"kept": job.reason} if job.kept else {}),
     }
 
 

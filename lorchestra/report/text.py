@@ -1,9 +1,12 @@
-"""Durations, times, tables and texts of users as people read them."""
+"""Durations, times, tables, JSON and texts of users as people read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+import orjson
 
 from lorchestra.wording import printable as printable  # noqa: PLC0414 - of the texts here, too
 
@@ -64,6 +67,18 @@ def elapsed_s(started: str | None, ended: str | None) -> float | None:
     """How long it is from one record's time to another, in seconds; None: that is not known."""
     begin, end = moment_of(started), moment_of(ended)
     return (end - begin).total_seconds() if begin and end else None
+
+
+def json_text(value: Any) -> bytes:
+    """A value as JSON, in UTF-8, on one line."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # A path that is no Unicode text: the standard library writes it with escapes.
+        import json
+        from dataclasses import asdict
+
+        return json.dumps(value, default=asdict).encode()
 
 
 def counted(number: int, noun: str) -> str:

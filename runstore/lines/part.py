@@ -89,18 +89,35 @@ def first_and_last_line(part: Part) -> tuple[bytes, bytes]:
         OSError: The file cannot be read.
     """
     descriptor, part = _open(part)
-    size = part.size_bytes
     try:
-        head = files.read(descriptor, _at_most(_END_BYTES, size))
-        if b"\n" not in head:
-            left = None if size is None else size - len(head)
-            head += files.read(descriptor, _at_most(MAX_LINE_BYTES, left))
+        first = _first_line(descriptor, part.size_bytes)
         end = _end(descriptor, part, _END_BYTES)
         if b"\n" not in end[:-1]:
             end = _end(descriptor, part, MAX_LINE_BYTES)
     finally:
         files.close(descriptor)
-    return head.split(b"\n", 1)[0], end.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+    return first, end.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+
+
+def first_line(part: Part) -> bytes:
+    """Read only this one, without its line feed.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    descriptor, part = _open(part)
+    try:
+        return _first_line(descriptor, part.size_bytes)
+    finally:
+        files.close(descriptor)
+
+
+def _first_line(descriptor: int, size: int | None) -> bytes:
+    head = files.read(descriptor, _at_most(_END_BYTES, size))
+    if b"\n" not in head:
+        left = None if size is None else size - len(head)
+        head += files.read(descriptor, _at_most(MAX_LINE_BYTES, left))
+    return head.split(b"\n", 1)[0]
 
 
 def _end(descriptor: int, part: Part, size: int) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runstore import files
-from runstore.lines.part import Part, checksum, first_and_last_line, texts
+from runstore.lines.part import Part, checksum, first_and_last_line, first_line, texts
 from runstore.lines.record import (
     NO_PREVIOUS,
     Frame,
@@ -301,6 +301,15 @@ def peek(source: str | Part) -> tuple[dict[str, Any] | None, dict[str, Any] | No
     part = Part(source) if isinstance(source, str) else source
     first, last = first_and_last_line(part)
     return _whole(first), _whole(last)
+
+
+def peek_first(part: Part) -> dict[str, Any] | None:
+    """Read only the first record of a file; None: it is not whole, or no record all the same.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return _whole(first_line(part))
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:

@@ -53,6 +53,7 @@ class Attempt:
         output: What it left as output; None: nothing.
         end: Every field of its `end` record.
         sha256: The digest of the definition that its job was planned with then; None: not known.
+        key: The key of its own that its job was planned with then; None: it had none.
     """
 
     number: int
@@ -66,6 +67,7 @@ class Attempt:
     output: Any = None
     end: Record = field(default_factory=dict)
     sha256: str | None = None
+    key: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class Job:
         status: What became of it: that of its last attempt. While its run is alive and it waits
             to be tried again, it is `running`.
         reason: Why it did not run; None: it did, or nothing tells.
+        kept: Where it succeeded before, so that it did not run: the fields of the record that says
+            so, and its `key`; empty: nowhere.
         attempts: Its attempts, the first one first.
         planned: What the last plan says of it: `id`, `stage`, `sha256` and what else was given;
             empty: it was not planned.
@@ -89,10 +93,13 @@ class Job:
     reason: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     planned: Record = field(default_factory=dict)
+    kept: Record = field(default_factory=dict)
 
     @property
     def output(self) -> Any:
-        """The output of the last attempt; None: it left none."""
+        """The output of the last attempt, or of where it succeeded before; None: it left none."""
+        if self.kept:
+            return self.kept.get("output")
         return self.attempts[-1].output if self.attempts else None
 
 
@@ -130,6 +137,7 @@ class Fold:
             "done": self._done,
             "not_run": self._not_run,
             "retry_cancelled": self._retry_cancelled,
+            "kept": self._kept,
             "end": self._run_ends,
         }
         self._of_attempt: dict[str, Callable[[Attempt, Record], None]] = {
@@ -178,8 +186,10 @@ class Fold:
         for attempt in job.attempts:
             if over and attempt.status == RUNNING:
                 attempt.status = CRASHED
-        if job.attempts:
-            last = job.attempts[-1]
+        last = job.attempts[-1] if job.attempts else None
+        if last is not None and job.kept and last.number > job.kept["after"]:
+            job.kept, job.reason = {}, None
+        if last is not None and not job.kept:
             waits = not over and self._is_tried_again(job.id, last.number)
             job.status = RUNNING if waits else last.status
 
@@ -199,7 +209,8 @@ class Fold:
         state.pipeline = _of_kind(record.get("pipeline"), str) or state.pipeline
         state.begin, state.end, state.ended = record, {}, None
         for job in state.jobs.values():
-            job.status, job.reason = PLANNED, None
+            if not job.kept:
+                job.status, job.reason = PLANNED, None
         self._before = set(state.jobs)
         self._over |= self._started
         self._started.clear()
@@ -236,6 +247,8 @@ class Fold:
         job_id = record.get("job")
         if layout.is_job_id(job_id):
             job = self._job(job_id)
+            if job.kept:
+                return  # it has succeeded, as one that had an attempt
             job.status = status_in(record, NOT_RUN_STATUSES, "skipped")
             job.reason = _of_kind(record.get("reason"), str)
 
@@ -243,6 +256,14 @@ class Fold:
         job_id = record.get("of")
         if isinstance(job_id, str):
             self._given_up.add(job_id)
+
+    def _kept(self, record: Record) -> None:
+        job_id = record.get("job")
+        if layout.is_job_id(job_id) and type(record.get("after")) is int:
+            job = self._job(job_id)
+            job.status, job.reason = "succeeded", _of_kind(record.get("reason"), str)
+            job.kept = {**record, "key": job.planned.get("key")}
+            self._dropped.discard(job_id)
 
     def _run_ends(self, record: Record) -> None:
         self._state.end, self._state.ended = record, record["at"]
@@ -281,7 +302,8 @@ class Fold:
         if attempt is None:
             job = self._job(job_id)
             sha256 = _of_kind(job.planned.get("sha256"), str)
-            attempt = self._attempts[key] = Attempt(number, sha256=sha256)
+            own_key = _of_kind(job.planned.get("key"), str)
+            attempt = self._attempts[key] = Attempt(number, sha256=sha256, key=own_key)
             job.attempts.append(attempt)
         return attempt
 

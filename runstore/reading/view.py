@@ -20,6 +20,7 @@ from runstore.reading.inventory import (
     record_in,
     take_inventory,
 )
+from runstore.reading.keys import run_key_in
 from runstore.reading.merge import (
     CRASHED,
     RUN_END_STATUSES,
@@ -68,6 +69,11 @@ class RunView:
     receipt: str | None
     segment: int
 
+    @property
+    def run_key(self) -> str | None:
+        """The key that it works under; None: it has none."""
+        return run_key_in(self.begin)
+
     def records(self) -> Iterator[Record]:
         """Give all records that count, merged by time, each file's own in their order.
 
@@ -113,6 +119,7 @@ class RunSummary:
     status: str
     started: str | None
     ended: str | None
+    run_key: str | None = None
 
 
 def read_run(store: str, run_id: str) -> RunView:
@@ -173,7 +180,8 @@ def summarize(store: str, run_id: str) -> RunSummary | None:
     first = begin if len(segments) == 1 else _ends(first_part, run_id)[0]
     pipeline = begin.get("pipeline")
     pipeline = pipeline if isinstance(pipeline, str) else None
-    return RunSummary(run_id, pipeline, status, first.get("at"), end.get("at"))
+    run_key = run_key_in(begin)
+    return RunSummary(run_id, pipeline, status, first.get("at"), end.get("at"), run_key)
 
 
 def _ends(part: Part, run_id: str) -> tuple[Record, Record]:

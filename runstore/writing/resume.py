@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runstore import files, layout
@@ -20,11 +20,12 @@ from runstore.errors import (
     RunResumedError,
     StoreFormatError,
 )
-from runstore.guard import Guard
+from runstore.guard import Guard, release
 from runstore.layout import AttemptKey, Claim
 from runstore.lines.record import Position
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import FORMAT, Inventory, folder_of_run, refuse_live
+from runstore.reading.keys import run_key_in
 from runstore.reading.merge import ATTEMPT_STATUSES, CRASHED, Record, RunState, status_in
 from runstore.reading.view import AttemptReading, RunView, read_state
 from runstore.writing.claim import claimed, other_claim
@@ -44,20 +45,21 @@ def resume_run(
     store: str,
     run_id: str,
     durability: Durability,
-    hold_guard: Callable[[str], Guard],
+    hold_guards: Callable[[str, str | None], Sequence[Guard]],
     *,
     jobs: Jobs | None,
     pipeline: str | None,
     seen: RunView | None,
     fields: Mapping[str, Any],
 ) -> Run:
-    """Resume a run: as `RunStore.resume_run`; `hold_guard` takes the guard of a pipeline."""
+    """Resume a run: as `RunStore.resume_run`; `hold_guards` takes the guard and the key."""
     folder = folder_of_run(store, run_id)
     plan = None if jobs is None else planned_jobs(jobs)
     inventory, state, _ = read_state(folder, run_id)
     _refuse(inventory, seen)
     name = _pipeline(inventory, state, pipeline)
-    guard = hold_guard(name)
+    run_key = run_key_in(state.begin)
+    guards = hold_guards(name, run_key)
     try:
         with claimed(folder) as claim:
             inventory, state = _read_claimed(folder, run_id, claim)
@@ -65,15 +67,15 @@ def resume_run(
             if durability == "disk":
                 _put_on_disk(inventory)
             opening = _opening(inventory, state, plan, name, fields)
-            return _open(store, durability, opening, guard)
+            return _open(store, durability, opening, guards)
     except BaseException:
-        guard.release()
+        release(guards)
         raise
 
 
-def _open(store: str, durability: Durability, opening: Opening, guard: Guard) -> Run:
+def _open(store: str, durability: Durability, opening: Opening, guards: Sequence[Guard]) -> Run:
     try:
-        return Run(store, durability, opening, guard)
+        return Run(store, durability, opening, guards)
     except FileExistsError:
         raise RunResumedError(opening.run_id) from None
 
@@ -153,7 +155,14 @@ def _opening(
     return Opening(
         inventory.run_id,
         before + 1,
-        first_record(inventory.run_id, before + 1, pipeline, fields, **witness),
+        first_record(
+            inventory.run_id,
+            before + 1,
+            pipeline,
+            fields,
+            run_key=run_key_in(state.begin),
+            **witness,
+        ),
         records,
         stages,
         {job_id: _status(state, job_id) for job_id in ids},
@@ -164,6 +173,8 @@ def _opening(
 def _status(state: RunState, job_id: str) -> str:
     """The status of a job as the run begins anew: what did not run is planned again."""
     job = state.jobs.get(job_id)
+    if job is not None and job.kept:
+        return "succeeded"
     return job.attempts[-1].status if job is not None and job.attempts else "planned"
 
 

@@ -22,7 +22,7 @@ from runstore.errors import (
     SegmentClosedError,
     SegmentPoisonedError,
 )
-from runstore.guard import Guard
+from runstore.guard import Guard, release
 from runstore.lines.record import NO_PREVIOUS, RESERVED_FIELDS, Position, encode
 from runstore.liveness import run_closed, run_opened, this_process
 from runstore.reading.inventory import FORMAT
@@ -32,7 +32,7 @@ from runstore.writing.segment import SegmentWriter
 Durability = Literal["disk", "os"]
 
 _EVENTS_OF_THE_STORE = frozenset({"begin", "end", "lost"})
-_EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run"}
+_EVENTS_OF_RUNS = _EVENTS_OF_THE_STORE | {"planned", "start", "done", "not_run", "kept"}
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 1 << 19
 _MAX_ERROR = 10_000
@@ -62,7 +62,10 @@ class Opening:
 
 
 def first_opening(
-    pipeline: str, jobs: Iterable[str | Mapping[str, Any]], fields: Mapping[str, Any]
+    pipeline: str,
+    jobs: Iterable[str | Mapping[str, Any]],
+    fields: Mapping[str, Any],
+    run_key: str | None = None,
 ) -> Opening:
     """How a new run begins.
 
@@ -73,7 +76,7 @@ def first_opening(
     return Opening(
         run_id,
         1,
-        first_record(run_id, 1, pipeline, fields),
+        first_record(run_id, 1, pipeline, fields, run_key=run_key),
         planned_records(plan),
         {job["id"]: job["stage"] for job in plan if "stage" in job},
         {job["id"]: "planned" for job in plan},
@@ -82,14 +85,22 @@ def first_opening(
 
 
 def first_record(
-    run_id: str, segment: int, pipeline: str, fields: Mapping[str, Any], **more: Any
+    run_id: str,
+    segment: int,
+    pipeline: str,
+    fields: Mapping[str, Any],
+    *,
+    run_key: str | None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Make the `begin` of one of a run's own files; refuse it before anything is on the disk."""
+    _refuse_names(fields, {"run_key"})
     own = {
         "format": FORMAT,
         "run": run_id,
         "segment": segment,
         "pipeline": pipeline,
+        **({} if run_key is None else {"run_key": run_key}),
         "python": platform.python_version(),
         **this_process().fields(),
         **more,
@@ -221,14 +232,15 @@ class Run:
 
     Leaving the context without `end` ends the run: `succeeded` when every job did, `interrupted` on
     KeyboardInterrupt, else `failed`. Where an attempt is still open, or the store cannot be
-    written, no `end` is written, and the run reads `crashed` once its process is gone. The guard,
-    if there is one, is held until the context is left.
+    written, no `end` is written, and the run reads `crashed` once its process is gone. The guard
+    and the run key, where there are, are held until the context is left.
 
     Attributes:
         id: The run's id.
         path: Its folder.
         durability: `disk` or `os`.
         receipt: `n:crc` of the run's last record, once it has ended; `verify` takes it.
+        run_key: The key that it works under; None: it has none.
     """
 
     def __init__(
@@ -236,7 +248,7 @@ class Run:
         store: str,
         durability: Durability,
         opening: Opening,
-        guard: Guard,
+        guards: Sequence[Guard],
     ) -> None:
         """Make what is missing of the run's folder, and create its own file; the store does this.
 
@@ -248,7 +260,8 @@ class Run:
         self.path = layout.run_folder(store, self.id)
         self.durability = durability
         self.receipt: str | None = None
-        self._guard = guard
+        self.run_key: str | None = opening.begin.get("run_key")
+        self._guards = guards
         self.jobs_folder = files.FolderSync(f"{self.path}/{layout.JOBS}")
         self._owner = this_process().fields()
         for folder in (self.path, f"{self.path}/{layout.JOBS}", f"{self.path}/{layout.LOGS}"):
@@ -262,7 +275,8 @@ class Run:
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(opening.segment)}")
         run_opened(self.id)
         try:
-            guard.announce(self.id)
+            for guard in guards:
+                guard.announce(self.id)
             self._begin(store, opening)
         except BaseException:
             self._close()
@@ -281,12 +295,13 @@ class Run:
             files.sync_names(files.resolved(store))
 
     @property
-    def guard_descriptor(self) -> int | None:
-        """The descriptor that holds the guard, for a job's process to inherit; None: there is none.
+    def guard_descriptors(self) -> list[int]:
+        """The descriptors that hold the guard and the run key, for a job's process to inherit.
 
-        A process that has it keeps the guard held until it ends, even if this one is killed.
+        A process that has them keeps both held until it ends, even if this one is killed.
         """
-        return self._guard.descriptor
+        descriptors = (guard.descriptor for guard in self._guards)
+        return [descriptor for descriptor in descriptors if descriptor is not None]
 
     @property
     def _turn(self) -> threading.Lock:
@@ -346,7 +361,7 @@ class Run:
     def not_run(self, job_id: str, status: str, reason: str) -> Position:
         """Record that a job will not run: `cancelled` or `skipped`, and why, as a sentence.
 
-        A job that had attempts keeps the status of the last one.
+        A job that had attempts keeps the status of the last one, and one that was kept its own.
         """
         if status not in NOT_RUN_STATUSES:
             raise RecordError(f"a job that does not run is cancelled or skipped, not {status!r}")
@@ -355,8 +370,42 @@ class Run:
             self._refuse_ended()
             fields = {"job": job_id, "status": status, "reason": reason}
             position = self._segment.append("not_run", fields)
-            if not self._attempts[name]:
+            has_succeeded = self._statuses.get(job_id) == "succeeded"  # it was kept
+            if not self._attempts[name] and not has_succeeded:
                 self._statuses[job_id] = status
+            return position
+
+    def kept(
+        self,
+        job_id: str,
+        reason: str,
+        *,
+        run: str,
+        attempt: int,
+        sha256: str | None = None,
+        output: Any = None,
+    ) -> Position:
+        """Record that a job does not run, since it has succeeded in another run.
+
+        Args:
+            job_id: The job; in this run it counts as succeeded, without an attempt.
+            reason: Why, as a sentence.
+            run: The run in which it succeeded.
+            attempt: The number of its attempt there.
+            sha256: The digest of its definition there.
+            output: What it left as output; None: nothing.
+
+        Raises:
+            RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for an attempt's log.
+        """
+        name = layout.job_name(job_id)
+        where = {"run": run, "attempt_there": attempt, "sha256": sha256}
+        left = {} if output is None else {"output": output}
+        with self._turn:
+            self._refuse_ended()
+            fields = {"job": job_id, "reason": reason, **where, "after": self._attempts[name]}
+            position = self._segment.append("kept", {**fields, **left})
+            self._statuses[job_id] = "succeeded"
             return position
 
     def note_done(self, log: AttemptLog, last: Position) -> None:
@@ -428,7 +477,7 @@ class Run:
             try:
                 self._close()
             finally:
-                self._guard.release()
+                release(self._guards)
 
 
 def planned_jobs(jobs: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:

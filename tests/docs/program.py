@@ -11,7 +11,7 @@ import click
 
 from lorchestra import config, errors
 from lorchestra.cli.root import root
-from lorchestra.loader import jobs, limits, params, pipelines, retries, stages
+from lorchestra.loader import hooks, jobs, limits, params, pipelines, retries, stages
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lorchestra", "runstore")
@@ -69,6 +69,8 @@ def keys() -> dict[str, set[str]]:
         "Keys of a job": {*jobs.JOB_KEYS, *_ID_KEY.findall(loader)},
         "Keys of retries": set(retries.RETRIES_KEYS),
         "Keys of a limit": {*limits.LIMIT_KEYS, *config._LIMIT_KEYS},
+        "Keys of hooks": set(hooks.HOOKS_KEYS),
+        "Keys of a hook": set(hooks.HOOK_KEYS),
         "Keys of the configuration": set(config._KEYS),
     }
 

@@ -89,7 +89,7 @@ def parameters(signature: inspect.Signature) -> list[tuple[str, Any, Any]]:
 
 def shown_signature(text: str) -> inspect.Signature:
     """The signature that a heading shows."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"Hooks": lorchestra.Hooks}
     exec(f"from __future__ import annotations\ndef shown{text}: pass", names)
     return inspect.signature(names["shown"])
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from runstore import Run, RunStore, StoreNotFoundError
 
 JOBS = ("ingest_1", "Ingest 2", "report")
-EVENTS_OF_RUNS = {"planned", "start", "done", "not_run"}
+EVENTS_OF_RUNS = {"planned", "start", "done", "not_run", "kept"}
 PUBLISHED = ("store.json", ".gitignore")
 
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from lorchestra.errors import PipelineSyntaxError
 from lorchestra.loader import load_job_files, load_pipeline
+from lorchestra.loader.hooks import HOOK_KEYS, HOOKS_KEYS
 from lorchestra.loader.jobs import JOB_KEYS
 from lorchestra.loader.limits import LIMIT_KEYS
 from lorchestra.loader.params import PARAM_KEYS
@@ -53,6 +54,8 @@ def test_it_is_a_schema(schema: dict[str, Any]) -> None:
         (PARTS["inline_job"], {"id", *JOB_KEYS}),
         (job_file_schema(), {"job_id", *JOB_KEYS}),
         (PARTS["parameter"], {*PARAM_KEYS}),
+        (SCHEMA["properties"]["hooks"], {*HOOKS_KEYS}),
+        (PARTS["hook"], {*HOOK_KEYS}),
         (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
         (SCHEMA["properties"]["limits"]["additionalProperties"]["then"], {*LIMIT_KEYS}),
     ],
@@ -76,6 +79,15 @@ WHOLE: dict[str, Any] = {
     },
     "secrets": ["A", {"B": {"file": "b"}}],
     "limits": {"x": 2, "rate": 1, "y": {"capacity": 1, "rate": "10/min"}},
+    "hooks": {
+        "on_start": ["echo ${env.A}", {"run": "true", "timeout": "1m"}],
+        "on_failure": [
+            {"url": "https://example.org/${env.A}", "headers": {"X-A": "b"}, "timeout": 5},
+            {"command": ["a", "", 1], "timeout": 1.5},
+        ],
+        "on_success": [],
+        "on_finish": [{"url": "${env.A}"}],
+    },
     "stages": [
         {
             "name": "s",
@@ -84,7 +96,14 @@ WHOLE: dict[str, Any] = {
             "stop_on_failure": False,
             "jobs": [
                 "named",
-                {"id": "a", "run": "true", "env": {"A": 1}, "cwd": "x", "tags": ["t"]},
+                {
+                    "id": "a",
+                    "run": "true",
+                    "env": {"A": 1},
+                    "cwd": "x",
+                    "tags": ["t"],
+                    "idempotency_key": "${env.A}-x",
+                },
                 {"id": "l", "run": "true", "limits": {"x": 1, "y": 1}},
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
@@ -96,6 +115,7 @@ WHOLE: dict[str, Any] = {
 JOB = ("stages", 0, "jobs", 1)
 NEEDING = ("stages", 0, "jobs", 2)
 PARAM = ("params", "d")
+HOOK = ("hooks", "on_failure", 0)
 VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -108,6 +128,10 @@ VALUES: tuple[Any, ...] = (
     "x",
     "a\nb",
     "a=b",
+    "ftp://example.org",
+    "https://example.org",
+    "https://example.org/a b",
+    "@env.A",
     [],
     ["x"],
     ["x", "x"],
@@ -124,6 +148,7 @@ PLACES: list[tuple[str | int, ...]] = [
     *((key,) for key in WHOLE),
     *(("stages", 0, key) for key in WHOLE["stages"][0]),
     *((*JOB, key) for key in ("id", "run", "env", "cwd", "tags", "allow_failure", "command")),
+    (*JOB, "idempotency_key"),
     *((*JOB, "env", "A"), (*JOB, "tags", 0), ("stages", 0, "jobs", 0), ("jobs", "named")),
     *(("stages", 0, "jobs", 3, "command"), ("stages", 0, "jobs", 3, "command", 0)),
     *(("stages", 0, "jobs", 3, "command", 1), ("stages", 0, "jobs", 4, "with")),
@@ -133,6 +158,10 @@ PLACES: list[tuple[str | int, ...]] = [
     *(("limits", "x"), ("limits", "y"), ("limits", "other"), ("limits", "-x")),
     *(("limits", "y", key) for key in ("capacity", "rate", "other")),
     *((*NEEDING, "limits"), (*NEEDING, "limits", "x"), (*NEEDING, "limits", "-x")),
+    *((*HOOK, key) for key in ("url", "headers", "timeout", "run", "other")),
+    *(("hooks", "on_start"), ("hooks", "on_start", 0), ("hooks", "on_start", 1, "run"), HOOK),
+    *((*HOOK, "headers", "X-A"), (*HOOK, "headers", "a b"), ("hooks", "other")),
+    *(("hooks", "on_failure", 1, "command"), ("hooks", "on_failure", 1, "command", 0)),
     *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
 ]
 

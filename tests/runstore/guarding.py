@@ -108,8 +108,7 @@ def hang(store_path: str, argv: list[str] | None) -> None:
     run = guarded(store_path).create_run(PIPELINE)
     said = [run.id]
     if argv:
-        assert run.guard_descriptor is not None
-        child = subprocess.Popen(argv, pass_fds=[run.guard_descriptor], start_new_session=True)
+        child = subprocess.Popen(argv, pass_fds=run.guard_descriptors, start_new_session=True)
         said.append(str(child.pid))
     print(*said, flush=True)
     time.sleep(3600)
@@ -126,7 +125,7 @@ def forked(store_path: str) -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         say(end.__name__, status, holder_of(store) == run.id, others_see(store_path) == run.id)
     with run:
-        say("descriptor", run.guard_descriptor is not None)
+        say("descriptor", len(run.guard_descriptors) == 1)
     say("freed", holder_of(store), others_see(store_path))
 
 
@@ -144,7 +143,8 @@ def leave_the_context(_store: RunStore, run: Run) -> None:
 
 
 def release(_store: RunStore, run: Run) -> None:
-    run._guard.release()
+    for guard in run._guards:
+        guard.release()
     os._exit(0)
 
 

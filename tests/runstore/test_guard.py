@@ -234,11 +234,10 @@ class TestKilled:
     ) -> None:
         """What a job leaves behind in the background is no reason not to run again."""
         with store.create_run(PIPELINE) as run:
-            assert run.guard_descriptor is not None
             left = subprocess.Popen(
                 [sys.executable, "-c", "input()"],
                 stdin=subprocess.PIPE,
-                pass_fds=[run.guard_descriptor],
+                pass_fds=run.guard_descriptors,
             )
             refused(store)
         with left:
@@ -392,13 +391,13 @@ class TestRelease:
         self, store: RunStore
     ) -> None:
         with store.create_run(PIPELINE) as run:
-            assert run.guard_descriptor is not None
+            (descriptor,) = run.guard_descriptors
             locked = (locks(store) / f"{PIPELINE}.lock").stat()
-            assert os.path.samestat(os.fstat(run.guard_descriptor), locked)
-            assert not os.get_inheritable(run.guard_descriptor)
+            assert os.path.samestat(os.fstat(descriptor), locked)
+            assert not os.get_inheritable(descriptor)
             run.end()
             refused(store)
-        assert run.guard_descriptor is None
+        assert run.guard_descriptors == []
         run.__exit__(None, None, None)
         assert_free(store)
 
@@ -512,7 +511,7 @@ class TestWithout:
     def test_without_a_guard_there_is_no_trace_of_one(self, tmp_path: Path) -> None:
         store = RunStore(tmp_path / "store", "os")
         with store.create_run(PIPELINE) as one, store.create_run(PIPELINE) as two:
-            assert one.guard_descriptor is two.guard_descriptor is None
+            assert one.guard_descriptors == two.guard_descriptors == []
         assert not locks(store).exists()
 
     def test_filelock_is_not_even_imported(self, tmp_path: Path) -> None:
@@ -559,7 +558,7 @@ class TestOwnGuards:
         own = Own(tmp_path / "store")
         with RunStore(tmp_path / "store", "os", own).create_run("p") as run:
             assert own.told == ["made", "entered with 0 runs"]
-            assert run.guard_descriptor is None
+            assert run.guard_descriptors == []
         assert own.told == ["made", "entered with 0 runs", "left after 1 ends"]
         assert not (tmp_path / "store/locks").exists()
 

@@ -24,7 +24,17 @@ PROGRAM = (sys.executable, "-m", "lorchestra")
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 RECEIPT = re.compile(r"[0-9]+:[0-9a-f]{8}")
 RUN_KEYS = {
-    *("run_id", "pipeline_id", "status", "success", "total", "succeeded", "failed", "failures"),
+    *(
+        "run_id",
+        "pipeline_id",
+        "run_key",
+        "status",
+        "success",
+        "total",
+        "succeeded",
+        "failed",
+        "failures",
+    ),
     *("duration_ms", "stopped_early", "receipt", "jobs"),
 }
 JOB_KEYS = {"job_id", "stage", "status", "attempts", "exit_code", "duration_ms", "log"}

@@ -44,7 +44,7 @@ def test_a_list_as_json(project: Project) -> None:
     run_id = record(RunStore(".lorchestra", "os"), a="succeeded")
     (run,) = project("runs", "list", "--json").json
     assert run.keys() == {
-        *("run_id", "pipeline_id", "status", "started", "ended", "duration_ms"),
+        *("run_id", "pipeline_id", "run_key", "status", "started", "ended", "duration_ms"),
     }
     assert (run["run_id"], run["pipeline_id"], run["status"]) == (run_id, "nightly", "succeeded")
     for at in (run["started"], run["ended"]):
