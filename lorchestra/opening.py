@@ -137,11 +137,12 @@ class Opening:
             if not choices[job_id].is_kept
         }
         check_references(self.pipeline, self.env, without_output)
+        jobs_before = {**view.removed, **view.jobs}
         outputs = {
             job_id: output
             for job_id, choice in choices.items()
             if choice.is_kept and job_id not in done
-            if (output := view.jobs[job_id].output) is not None
+            if (output := jobs_before[job_id].output) is not None
         }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
         run = self._open(

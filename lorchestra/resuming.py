@@ -63,7 +63,9 @@ def choose(sha256: str, before: JobBefore | None) -> Choice:
 
 def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) -> Choices:
     """Decide on every job of a pipeline, by what its run tells, and by the digests of its jobs."""
-    return {job.id: choose(sha256[job.id], view.jobs.get(job.id)) for job in pipeline.jobs}
+    # What has gone from the pipeline and come back is still what it was.
+    before = {**{job.id: job for job in view.removed.values() if job.attempts}, **view.jobs}
+    return {job.id: choose(sha256[job.id], before.get(job.id)) for job in pipeline.jobs}
 
 
 def planned(

@@ -114,6 +114,7 @@ class RunState:
     begin: Record = field(default_factory=dict)
     end: Record = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    removed: dict[str, Job] = field(default_factory=dict)
 
 
 class Fold:
@@ -175,10 +176,10 @@ class Fold:
             state.status = status_in(state.end, RUN_END_STATUSES, "failed")
         else:
             state.status = RUNNING if alive else CRASHED
-        for job_id in self._dropped:
-            del state.jobs[job_id]
         for job in state.jobs.values():
             self._settle(job, over=state.status != RUNNING)
+        for job_id in [job_id for job_id in state.jobs if job_id in self._dropped]:
+            state.removed[job_id] = state.jobs.pop(job_id)
         return state
 
     def _settle(self, job: Job, *, over: bool) -> None:

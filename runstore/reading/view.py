@@ -49,6 +49,7 @@ class RunView:
         started: When it began (UTC); None when that record is lost.
         ended: When it ended; None: it has not.
         jobs: Its jobs by id, in the order declared.
+        removed: Those that only an earlier plan had, before a resume of the run.
         begin: The fields of its last `begin`: parameters, versions, host and pid among them.
         end: The fields of its `end`; empty: there is none.
         note: What a reader must know about the status, as a sentence, else None.
@@ -63,6 +64,7 @@ class RunView:
     started: str | None
     ended: str | None
     jobs: dict[str, Job]
+    removed: dict[str, Job]
     begin: Record
     end: Record
     note: str | None
@@ -151,6 +153,7 @@ def _view(folder: str, run_id: str) -> RunView:
         started=state.started,
         ended=state.ended,
         jobs=state.jobs,
+        removed=state.removed,
         begin=state.begin,
         end=state.end,
         note=_CANNOT_BE_SEEN.format(host=host) if alive is None and not inventory.ended else None,

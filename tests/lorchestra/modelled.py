@@ -65,14 +65,14 @@ class Model:
 
     Attributes:
         attempts: Of each job that it ever had: how its attempts ended.
-        versions: As which version of itself each attempt of it ran.
+        versions: As which version of itself, with which codes, each attempt of it ran.
         not_run: What this session has not run, and as what.
         status: The status of the run.
         jobs: The jobs of the last plan, in order.
     """
 
     attempts: dict[str, list[str]] = field(default_factory=dict)
-    versions: dict[str, list[int]] = field(default_factory=dict)
+    versions: dict[str, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
     status: str = "none"
     jobs: list[str] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Model:
             return "did not start" if known else "new in the pipeline"
         if attempts[-1] != "succeeded":
             return WHY_AGAIN[attempts[-1]]
-        if self.versions[job.id][-1] != job.version:
+        if self.versions[job.id][-1] != (job.version, job.codes):
             return "definition changed"
         return "succeeded before"
 
@@ -152,7 +152,7 @@ class Model:
         while True:
             tries += 1
             attempts.append("crashed")  # what it is if nothing follows
-            self.versions.setdefault(job.id, []).append(job.version)
+            self.versions.setdefault(job.id, []).append((job.version, job.codes))
             number = len(attempts)
             yield ("JobStarted", job.id, str(number))
             code = job.code_of(number)
