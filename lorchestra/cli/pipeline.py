@@ -219,12 +219,12 @@ def command(
         return
     from runstore import GuardTimeoutError, RunStore
 
-    again = shlex.join(
-        ["lorchestra", "pipeline", name, *(["--store", str(store)] if store else [])]
-    )
+    where = ["--store", str(store)] if store else []
+    again = shlex.join(["lorchestra", "pipeline", name, *where])
+    shown = shlex.join(["lorchestra", "runs", "show", *where])
     progress = progress or config.progress or "auto"
     durability = durability or config.durability or "disk"
-    command = _Command(pipeline, options, progress, resume, run_key, orphans, again, as_json)
+    command = _Command(pipeline, options, progress, resume, run_key, orphans, again, shown, as_json)
     run_store = RunStore(folder or "", durability, "filelock" if guard else None)
     try:
         code = command.run(run_store)
@@ -250,6 +250,7 @@ class _Command:
 
     Attributes:
         again: The command without its options, to show how the run is resumed.
+        shown: The command that shows a run, without the run.
     """
 
     pipeline: Pipeline
@@ -259,6 +260,7 @@ class _Command:
     run_key: str | None
     orphans: OrphanRule
     again: str
+    shown: str
     as_json: bool
 
     def run(self, store: RunStore) -> int:
@@ -301,7 +303,7 @@ class _Command:
             if result.was_done:
                 _say_done(store.read(result.run_id), data, as_json=self.as_json)
                 return EXIT_OK
-            for line in failures.lines(more=f"lorchestra runs show {result.run_id}"):
+            for line in failures.lines(more=f"{self.shown} {result.run_id}"):
                 say(line)
             if self.progress != "none":
                 if not result.succeeded:

@@ -175,6 +175,8 @@ class Sample:
         data = files[name]
         if data is None:
             return name not in RUN_FOLDERS
+        if b"\n" not in data and name == run_file(2) and RUN_FILE in files:
+            return False  # a resume that was killed as it began
         # With nothing in it, it may be an attempt that was begun when the run's own file was lost.
         may_be_attempt = name.startswith("jobs/") and parse_attempt_file(name[len("jobs/") :])
         return self.receipt is not None or not may_be_attempt or b"\n" in data

@@ -185,7 +185,8 @@ def test_two_thousand_jobs_half_of_which_fail(project: Project) -> None:
     source = "def odd(number):\n    assert number % 2, f'{number} is even'\n"
     target = f"{module(project.root, source)}:odd"
     project.pipeline({f"j{n}": {"call": target, "with": {"number": n}} for n in range(2000)})
-    done = project.run("--json", "--max-workers", "2", "--progress", "none")
+    options = ("--json", "--max-workers", "2", "--progress", "none", "--store", "my records")
+    done = project.run(*options)
     assert done.code == 1
     found = done.json
     assert (found["total"], found["succeeded"], found["failed"]) == (2000, 1000, 1000)
@@ -194,7 +195,7 @@ def test_two_thousand_jobs_half_of_which_fail(project: Project) -> None:
         f"j{n}" for n in range(0, 2000, 2)
     ]
     assert sum(line.startswith("---") for line in done.errors) == 10
-    more = f"and 990 more failures: lorchestra runs show {found['run_id']}"
+    more = f"and 990 more failures: lorchestra runs show --store 'my records' {found['run_id']}"
     assert done.errors[-1] == more
 
 
