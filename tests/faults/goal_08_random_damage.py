@@ -21,6 +21,7 @@ from tests.faults.memory import Tree, holding, mounted
 from tests.faults.sharing import counted, shared_out
 from tests.faults.stores import (
     OTHER_RUN_ID,
+    RUN_FILE,
     STORE,
     CompactedSample,
     Files,
@@ -83,8 +84,13 @@ def read(sample: Sample, tree: Tree) -> Verdict | None:
 def repaired(sample: Sample, files: Files, before: Verdict) -> Counter[str]:
     """Repair a store: what could be read before can be read then, and nothing is wrong with it."""
     after = sample.judge_repaired(files, other_run())
+    astray = {line for name, data in files.items() if name != RUN_FILE for line in lines_of(data)}
     # In an attempt's file these read as what they are in the run's own.
-    ambiguous = {key for key in sample.written if before.strange and is_of_run_and_attempt(key)}
+    ambiguous = {
+        key
+        for line, key in sample.keys.items()
+        if is_of_run_and_attempt(key) and (before.strange or line in astray)
+    }
     return Counter(
         repaired=1,
         # Where lines of another run pass for its own, the run's files contradict each other.
@@ -92,6 +98,11 @@ def repaired(sample: Sample, files: Files, before: Verdict) -> Counter[str]:
         undetected=after.changed,
         false_alarms=len(after.errors),
     )
+
+
+def lines_of(data: bytes | None) -> list[bytes]:
+    """The lines of a file; a folder has none."""
+    return (data or b"").splitlines(keepends=True)
 
 
 def is_of_run_and_attempt(key: bytes) -> bool:
