@@ -124,7 +124,8 @@ def run_pipeline(
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
         OrphansError: Jobs of it are still at work.
-        Interrupted: A signal came while it waited for the guard, or for orphans; nothing was done.
+        Interrupted: A signal came while it waited for the guard, a run key, or for orphans; nothing
+            was done.
         RunStoreError, OSError: The record cannot be written. Running jobs were waited for,
             nothing more was started, and nothing is reported as recorded that is not.
 
