@@ -5,24 +5,38 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
+from lorchestra.deadline import Limit
 from lorchestra.masking import Mask
-from lorchestra.model import Call, Command, Job, Outcome, Pipeline
+from lorchestra.model import Broken, Call, Command, Job, Outcome, Pipeline, Shell, SubPipeline
 from lorchestra.output import OutputError, read_output
 from lorchestra.process import Program, run_process, shell_command
 from lorchestra.references import ReferenceFailedError
 from lorchestra.retrying import Turn, delay_s, limit
+from lorchestra.seats import Seats
 from lorchestra.signals import Interruptible
 from lorchestra.stop import INTERRUPTED, Stop
 from runstore import AttemptLog, RecordError, Run, start_token
+
+Tell = Callable[[Any], object]
+
+
+class Nest(Protocol):
+    """Run the pipeline that a job is."""
+
+    def __call__(
+        self, attempt: JobAttempt, action: SubPipeline, log: int, limit: Limit | None
+    ) -> Outcome:
+        """Run it to its end, and say how that came."""
+
 
 _ALLOWED = frozenset({"failed", "timed_out"})
 
@@ -40,6 +54,10 @@ class Surroundings:
         interruptible: Where the main thread may be interrupted.
         values: What the references of jobs stand for.
         mask: What takes secrets out of what is recorded.
+        outer: What the attempts of the run around this one share; None: there is no such run.
+        is_limited: Whether a limit of time may end the whole run.
+        nest: What runs the pipelines that are jobs; None: no job is one.
+        seats: How many jobs may be at work at once in the stage around; None: that is not limited.
     """
 
     pipeline: Pipeline
@@ -50,6 +68,17 @@ class Surroundings:
     interruptible: Interruptible
     values: Values
     mask: Mask = field(default_factory=Mask)
+    outer: Surroundings | None = None
+    is_limited: bool = False
+    nest: Nest | None = None
+    seats: Seats | None = None
+
+    @property
+    def guard_descriptor(self) -> int | None:
+        """What holds the guard of this run or of one around it; None: there is none."""
+        if self.outer is not None:
+            return self.outer.guard_descriptor
+        return self.run.guard_descriptor
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -74,6 +103,8 @@ class JobAttempt:
     """One attempt. Made, run and recorded by one thread; another may abandon it.
 
     Attributes:
+        around: What all attempts of the run share.
+        tell: Told of what happens inside, where the job is a pipeline.
         turn: The job's turn.
         job: The job.
         number: Which try, from 1.
@@ -82,7 +113,7 @@ class JobAttempt:
         again_in_s: When the job is to be tried again, once it has ended; None: it is not.
     """
 
-    def __init__(self, surroundings: Surroundings, turn: Turn) -> None:
+    def __init__(self, surroundings: Surroundings, turn: Turn, tell: Tell = id) -> None:
         """Record that the attempt begins.
 
         Raises:
@@ -92,7 +123,8 @@ class JobAttempt:
         self.job = job = turn.job
         self.duration_s = 0.0
         self.again_in_s: float | None = None
-        self._around = surroundings
+        self.around = self._around = surroundings
+        self.tell = tell
         self._log: AttemptLog = surroundings.run.job(job.id)
         self.number = self._log.attempt
         self.log_path = self._log.log_path
@@ -106,7 +138,7 @@ class JobAttempt:
     @property
     def is_in_thread(self) -> bool:
         """Whether it is a function in a thread of this process, which nothing can stop."""
-        return self.job.is_in_thread and self._around.pipeline.timeout_s is None
+        return self.job.is_in_thread and not self._around.is_limited
 
     def run(self) -> Outcome | None:
         """Run the job and record how it ended.
@@ -135,6 +167,10 @@ class JobAttempt:
         cause = self._around.stop.cause or INTERRUPTED
         return self._settle(Outcome(cause.status, error=f"{cause.text}; it did not react"))
 
+    def note_child(self, run_id: str) -> None:
+        """Record the run that this attempt is, where the job is a pipeline."""
+        self._log.append("child_run", child=run_id)
+
     def _append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own."""
         self._around.interruptible.shield(lambda: self._log.append(event, **fields))
@@ -146,10 +182,26 @@ class JobAttempt:
             os.write(log, f"lorchestra: {error}\n".encode())
             return Outcome("failed", error=str(error))
         action = job.action
-        if isinstance(action, Call):
-            return self._call(job, action, log)
-        argv = action.argv if isinstance(action, Command) else shell_command(action.line)
-        return self._process(job, argv, log)
+        match action:
+            case Call():
+                return self._call(job, action, log)
+            case SubPipeline():
+                return self._nested(action, log)
+            case Broken():
+                os.write(log, f"lorchestra: {action.reason}\n".encode())
+                return Outcome("failed", error=action.reason)
+            case Command():
+                return self._process(job, action.argv, log)
+            case Shell():
+                return self._process(job, shell_command(action.line), log)
+
+    def _nested(self, action: SubPipeline, log: int) -> Outcome:
+        """Run another pipeline."""
+        if self._around.is_stopping():
+            # It came in the same instant.
+            return self._around.stopped(Outcome("interrupted"))
+        assert self._around.nest is not None  # noqa: S101 - the pipeline has such jobs
+        return self._around.nest(self, action, log, self._limit())
 
     def _call(self, job: Job, call: Call, log: int) -> Outcome:
         """Call in this thread, or in a Python of its own."""
@@ -181,7 +233,7 @@ class JobAttempt:
             program,
             self._around.stop,
             self._record_process,
-            limit(self.turn, self._began, self._around.pipeline.grace_s),
+            self._limit(),
         )
         # What a function returns may be of any kind.
         only_object = not isinstance(self.job.action, Call)
@@ -191,9 +243,12 @@ class JobAttempt:
             return _without_output(outcome, str(error))
         return replace(outcome, output=output)
 
+    def _limit(self) -> Limit | None:
+        return limit(self.turn, self._began, self._around.pipeline.grace_s)
+
     def _guard_descriptors(self) -> list[int]:
         """What keeps the run's guard held as long as the job is at work, should we be killed."""
-        descriptor = self._around.run.guard_descriptor
+        descriptor = self._around.guard_descriptor
         return [] if descriptor is None else [descriptor]
 
     def _record_process(self, pid: int) -> None:

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import lorchestra
-from lorchestra.binding import check_references, digests, parameters_of
+from lorchestra.binding import check_references, digests
+from lorchestra.fanout import folded_jobs
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
-from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
-from lorchestra.resuming import Choices, choices_for, planned
-from runstore import Run, RunIsAliveError, RunStore
+from lorchestra.resuming import Choices, choices_for, items_before, planned
+from runstore import Run, RunIsAliveError, RunNotFoundError, RunStore, RunView
 
 
 class Kept(NamedTuple):
-    """What a run begins with: its parameters, and what a resume keeps."""
+    """What a run begins with: its parameters, and what a resume keeps.
+
+    Attributes:
+        params: The parameters.
+        choices: What a resume does with each job.
+        outputs: What the jobs have left as output that it keeps.
+        before: The run as it was before the resume; None: it is new.
+    """
 
     params: Mapping[str, Any]
     choices: Choices
     outputs: Mapping[str, Any]
+    before: RunView | None = None
+
+    @property
+    def children(self) -> dict[str, str]:
+        """The last run of each job that is a pipeline."""
+        jobs = () if self.before is None else self.before.jobs.values()
+        return {
+            job.id: attempt.child
+            for job in jobs
+            for attempt in job.attempts
+            if attempt.child is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,48 +51,55 @@ class Opening:
     """Opens a run.
 
     Attributes:
-        pipeline: What runs.
+        pipeline: What runs, with jobs in place of loops over parameters.
+        sha256: The digest of its definition.
+        params: The parameters of the run.
         store: Where it is recorded.
         options: How it runs.
         tell: Told of each job of a killed run that is still at work.
         mask: What takes secrets out of what is recorded.
         env: The environment that jobs start from.
         unselected: The jobs that are not selected, with the reason.
+        fields: More to record of the run.
     """
 
     pipeline: Pipeline
+    sha256: str
+    params: Mapping[str, Any]
     store: RunStore
     options: Options
     tell: Callable[[OrphanFound], object]
     mask: Mask
     env: Mapping[str, str]
     unselected: Mapping[str, str]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def create(self) -> tuple[Run, Kept]:
         """Open a new run."""
-        params = param_values(parameters_of(self.pipeline), self.options.params)
-        jobs = planned(self.pipeline, {}, digests(self.pipeline, params))
-        fields = self._fields(params)
-        return self.store.create_run(self.pipeline.id, jobs, **fields), Kept(params, {}, {})
+        jobs = planned(self.pipeline, {}, digests(self.pipeline, self.params))
+        run = self.store.create_run(self.pipeline.id, jobs, **self._fields())
+        return run, Kept(self.params, {}, {})
 
-    def resume(self, run_id: str, orphans: OrphanRule) -> tuple[Run, Kept]:
+    def resume(self, view: RunView, orphans: OrphanRule) -> tuple[Run, Kept]:
         """Go on with a run, once none of its jobs is at work any more.
+
+        Args:
+            view: The run.
+            orphans: What is done with jobs that are.
 
         Raises:
             RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
             OrphansError: Jobs of it are still at work.
-            ParameterError: A parameter must be given again.
         """
-        view = self.store.read(run_id)
         if view.status == "running":
-            raise RunIsAliveError(run_id, view.begin.get("host", "?"), view.begin.get("pid", 0))
+            raise RunIsAliveError(view.id, view.begin.get("host", "?"), view.begin.get("pid", 0))
 
         def tell(orphan: Orphan) -> None:
             self.tell(OrphanFound(orphan.job_id, orphan.pid, orphans == "kill"))
 
-        clear_orphans(view, orphans, tell, grace_s=self.pipeline.grace_s)
-        params = resumed_params(parameters_of(self.pipeline), view.begin, self.options.params)
-        sha256 = digests(self.pipeline, params)
+        for each in self._with_children(view):
+            clear_orphans(each, orphans, tell, grace_s=self.pipeline.grace_s)
+        sha256 = digests(self.pipeline, self.params)
         choices = choices_for(self.pipeline, view, sha256)
         # What is kept has left its output, whether it is selected or not.
         without_output = {
@@ -87,16 +114,26 @@ class Opening:
             if choice.is_kept and (output := view.jobs[job_id].output) is not None
         }
         # `seen`: who resumed it meanwhile may have started, and left, other jobs.
+        items = items_before(view, folded_jobs(self.pipeline))
         run = self.store.resume_run(
-            run_id,
-            planned(self.pipeline, choices, sha256),
+            view.id,
+            planned(self.pipeline, choices, sha256, items),
             pipeline=self.pipeline.id,
             seen=view,
-            **self._fields(params),
+            **self._fields(),
         )
-        return run, Kept(params, choices, outputs)
+        return run, Kept(self.params, choices, outputs, view)
 
-    def _fields(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_children(self, view: RunView) -> Iterator[RunView]:
+        """A run, and the runs inside it that it left at work."""
+        yield view
+        for job in view.jobs.values():
+            last = job.attempts[-1] if job.attempts else None
+            if last is not None and last.child is not None and last.status == "crashed":
+                with contextlib.suppress(RunNotFoundError):
+                    yield from self._with_children(self.store.read(last.child))
+
+    def _fields(self) -> dict[str, Any]:
         root = self.pipeline.root
         # So that what the run leaves can be shown without them, from whichever folder.
         secrets = [
@@ -104,9 +141,10 @@ class Opening:
             for secret in self.pipeline.secrets
         ]
         return {
-            "sha256": self.pipeline.sha256(),
-            "params": self.mask.data(params),
+            "sha256": self.sha256,
+            "params": self.mask.data(self.params),
             "secrets": [secret.definition() for secret in secrets],
             "max_workers": self.options.max_workers,
             "versions": {"lorchestra": lorchestra.__version__},
+            **self.fields,
         }

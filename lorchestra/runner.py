@@ -13,21 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lorchestra.attempt import Surroundings
-from lorchestra.binding import (
-    Values,
-    check_references,
-)
+from lorchestra.binding import Values, check_references, parameters_of
 from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
+from lorchestra.fanout import folded_jobs, has_loop, unfold_pipeline
 from lorchestra.jobobject import ending_with_us
 from lorchestra.masking import Mask
-from lorchestra.model import Call, Job, Pipeline, Stage
-from lorchestra.opening import Opening
+from lorchestra.model import Job, Pipeline, Stage
+from lorchestra.nesting import Children, Outer
+from lorchestra.opening import Kept, Opening
 from lorchestra.orphans import OrphanRule
+from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
@@ -41,12 +42,13 @@ from lorchestra.progress import (
     StageFinished,
     StageStarted,
 )
-from lorchestra.resuming import Choices
+from lorchestra.seats import Seats
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import RunStore
+from lorchestra.unfolding import Unfolding
+from runstore import RunStore, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,32 +118,79 @@ def run_pipeline(
     In the main thread, SIGINT and SIGTERM stop the run: see `signals`.
     """
     options = options or Options()
+    return _run(pipeline, store, options, handlers, resume, orphans, on_signal=on_signal)
+
+
+def _run(
+    pipeline: Pipeline,
+    store: RunStore,
+    options: Options,
+    handlers: Iterable[Handler],
+    resume: str | None,
+    orphans: OrphanRule,
+    outer: Outer | None = None,
+    on_signal: Callable[[int], object] | None = None,
+) -> RunResult:
+    """Run a pipeline, by itself or inside another."""
     pipeline = options.over(pipeline)
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
+    before = None if resume is None else store.read(resume)
+    params = _params(pipeline, options, before)
+    sha256, pipeline = pipeline.sha256(), unfold_pipeline(pipeline, params)
     unselected = left_out(pipeline, options)
     if resume is None:
         check_references(pipeline, env, unselected)
-    stop, interruptible = Stop(pipeline.grace_s), Interruptible()
+    stop = Stop(pipeline.grace_s) if outer is None else outer.stop
+    interruptible = Interruptible() if outer is None else outer.around.interruptible
     with contextlib.ExitStack() as stack:
-        if any(isinstance(job.action, Call) for job in pipeline.jobs):
+        if outer is None and pipeline.has_calls:
             stack.enter_context(importing_from(pipeline.root))
             stack.enter_context(captured())
-        stack.enter_context(ending_with_us())
+        if outer is None:
+            stack.enter_context(ending_with_us())
         # Before the signals are taken over: Ctrl-C ends a wait for the guard, or for orphans, by
         # raising.
         told = _Handlers(handlers)
-        opening = Opening(pipeline, store, options, told, mask, env, unselected)
-        run, kept = opening.create() if resume is None else opening.resume(resume, orphans)
+        fields = {} if outer is None else {"parent": outer.parent}
+        opening = Opening(
+            pipeline, sha256, params, store, options, told, mask, env, unselected, fields
+        )
+        run, kept = opening.create() if before is None else opening.resume(before, orphans)
         stack.enter_context(run)
         stack.callback(stop.close)
-        stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
+        if outer is None:
+            stack.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, on_signal))
+        else:
+            outer.on_open(run.id)
         stack.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
-        around = Surroundings(pipeline, run, run.id, stop, env, interruptible, values, mask)
-        return _PipelineRun(around, options, told, kept.choices, unselected).run(store.path)
+        children = Children(store, options, kept.children, orphans, _run)
+        around = Surroundings(
+            pipeline,
+            run,
+            run.id if outer is None else outer.run_key,
+            stop,
+            env,
+            interruptible,
+            values,
+            mask,
+            None if outer is None else outer.around,
+            pipeline.timeout_s is not None or (outer is not None and outer.is_limited),
+            children.run,
+            None if outer is None else outer.around.seats,
+        )
+        return _PipelineRun(around, options, told, kept, unselected, children).run(store.path)
+
+
+def _params(pipeline: Pipeline, options: Options, before: RunView | None) -> dict[str, Any]:
+    """The parameters of the run."""
+    known = parameters_of(pipeline)
+    if before is None:
+        return param_values(known, options.params)
+    return resumed_params(known, before.begin, options.params)
 
 
 def _limit(pipeline: Pipeline) -> Limit | None:
@@ -168,14 +217,17 @@ class _PipelineRun:
         around: Surroundings,
         options: Options,
         handlers: _Handlers,
-        choices: Choices,
+        kept: Kept,
         left_out: Mapping[str, str],
+        children: Children,
     ) -> None:
         self._around = around
         self._options = options
         self._emit = handlers
-        self._choices = choices
+        self._choices = dict(kept.choices)
         self._left_out = left_out
+        self._children = children
+        self._unfolding = Unfolding(around, kept, self._choices)
         self._has_failed = False
         self._counts: Counter[str] = Counter()
         self._hung = False
@@ -189,8 +241,8 @@ class _PipelineRun:
         for event in self._chosen():
             self._emit(event)
         halted_by: str | None = None
-        for whole_stage in pipeline.stages:
-            stage = self._to_run(whole_stage)
+        for written_stage in pipeline.stages:
+            stage = self._to_run(self._unfolded(written_stage, halted_by))
             if halted_by is not None:
                 self._not_run(stage, stage.jobs, "skipped", halted_by)
             elif stage.jobs:
@@ -199,14 +251,30 @@ class _PipelineRun:
         duration_s = round(time.monotonic() - began, 6)
         receipt = str(run.end(status, duration_s=duration_s))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
-        return RunResult(run.id, status, receipt, stop.signal, self._hung)
+        hung = self._hung or self._children.hung
+        return RunResult(run.id, status, receipt, stop.signal, hung)
 
     def _chosen(self) -> Iterator[JobChosen]:
+        folded = folded_jobs(self._around.pipeline)
         for stage in self._around.pipeline.stages:
             for job in stage.jobs:
                 choice = self._choices.get(job.id)
-                if choice is not None:
+                if choice is not None and job.id not in folded:
                     yield JobChosen(stage.name, job.id, choice.is_kept, choice.reason)
+
+    def _unfolded(self, stage: Stage, halted_by: str | None) -> Stage:
+        """The stage with jobs in place of its loops; as it is if it is not to run."""
+        if not has_loop(stage):
+            return stage
+        skipped = {
+            job.id for job in stage.jobs if halted_by is not None or job.id in self._left_out
+        }
+        for event in self._unfolding.skip(stage, skipped, halted_by or "not selected"):
+            self._hear(event)
+        stage, events = self._unfolding.unfold(stage, skipped)
+        for each in events:
+            self._emit(each)
+        return stage
 
     def _is_kept(self, job: Job) -> bool:
         return job.id in self._choices and self._choices[job.id].is_kept
@@ -228,16 +296,29 @@ class _PipelineRun:
     def _run_stage(self, stage: Stage) -> str | None:
         """Run one stage; gives why no later one may run, or None."""
         run, workers = self._around.run, workers_for(stage, self._options.max_workers)
+        if self._around.seats is not None:
+            workers = min(workers, self._around.seats.most)
         run.append("stage_begin", stage=stage.name, workers=workers)
         self._emit(StageStarted(stage.name, len(stage.jobs), workers))
         stop_on_failure = self._options.stops(self._around.pipeline, stage)
-        stage_run = StageRun(self._around, stage, stop_on_failure=stop_on_failure)
+        around = replace(self._around, seats=self._seats(stage, workers))
+        stage_run = StageRun(around, stage, stop_on_failure=stop_on_failure)
         stage_run.run(workers, self._hear)
         self._hung = self._hung or stage_run.hung
-        self._not_run(stage, stage_run.queue.rest(), "cancelled", stage_run.queue.halted_by or "")
+        for job, reason in stage_run.queue.rest():
+            self._not_run(stage, [job], "cancelled", reason)
         run.append("stage_end", stage=stage.name, counts=dict(stage_run.counts))
         self._emit(StageFinished(stage.name, dict(stage_run.counts)))
         return stage_run.queue.halted_by
+
+    def _seats(self, stage: Stage, workers: int) -> Seats | None:
+        """What limits the jobs at work in this stage and in the pipelines that are jobs of it."""
+        outer = self._around.seats
+        is_said = self._options.max_workers is not None or stage.max_workers is not None
+        if is_said and (outer is not None or self._around.pipeline.has_pipelines):
+            most = self._options.max_workers or workers
+            return Seats(min(most, stage.max_workers or most), outer)
+        return outer
 
     def _not_run(self, stage: Stage, jobs: Iterable[Job], status: str, reason: str) -> None:
         for job in jobs:

@@ -8,10 +8,11 @@ from collections import Counter
 
 from lorchestra.attempt import JobAttempt, Surroundings
 from lorchestra.executors import Say, ThreadTeam
-from lorchestra.model import Outcome, Stage
+from lorchestra.model import Job, Outcome, Stage, SubPipeline
 from lorchestra.progress import Event, JobFinished, JobGivenUp, JobStarted
 from lorchestra.queue import StageQueue, Wait
 from lorchestra.retrying import Turn
+from lorchestra.seats import Seats
 from lorchestra.stop import Cause
 
 
@@ -45,18 +46,27 @@ class StageRun:
         Raises:
             RunStoreError, OSError: The record cannot be written. Running jobs were waited for.
         """
-        stop = self._around.stop
+        stop, seats = self._around.stop, self._around.seats
         stop.when_requested = self._wake
-        if workers == 1:
+        if seats is not None:
+            seats.listen(self._wake)
+        if workers == 1 and not self._must_be_left():
             self._work(0, hear)
         else:
             team: ThreadTeam[Event] = ThreadTeam(workers)
             stop.when_forced = team.look_up
             team.run(self._work, hear, self._give_up_hung)
         stop.when_requested = stop.when_forced = None
+        if seats is not None:
+            seats.leave(self._wake)
         if self._error is not None:
             raise self._error
         self._tell_given_up(hear)
+
+    def _must_be_left(self) -> bool:
+        """Whether a function may run here that nothing can interrupt: this thread must not wait."""
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        return not in_main_thread and any(job.is_in_thread for job in self._stage.jobs)
 
     def _work(self, worker: int, say: Say[Event]) -> None:
         """Run one job after another until there is none to start."""
@@ -86,15 +96,37 @@ class StageRun:
                     self.queue.halt(self._around.why_stopping())
                 if self._error is not None:
                     self.queue.halt("the record cannot be written")
-                found = self.queue.next(time.monotonic())
+                now = time.monotonic()
+                found = self.queue.look(now)
+                if isinstance(found, Turn):
+                    if self._sit_down(found):
+                        self.queue.take(found, now)
+                        self._changed.notify_all()
+                        return found
+                    found = Wait(None)
                 if not isinstance(found, Wait):
                     self._changed.notify_all()
                     return found
                 if not self._around.stop.requested:
                     self._changed.wait(found.seconds)
 
+    def _sit_down(self, turn: Turn) -> bool:
+        """Take a seat for a job that needs one; False: there is none."""
+        seats = self._seats_for(turn.job)
+        return seats is None or seats.take()
+
+    def _seats_for(self, job: Job) -> Seats | None:
+        return None if isinstance(job.action, SubPipeline) else self._around.seats
+
     def _run_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
-        attempt = JobAttempt(self._around, turn)
+        try:
+            self._try_job(worker, turn, say)
+        finally:
+            if (seats := self._seats_for(turn.job)) is not None:
+                seats.give_back()
+
+    def _try_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
+        attempt = JobAttempt(self._around, turn, say)
         say(JobStarted(self._stage.name, turn.job.id, attempt.number))
         self._running[worker] = attempt
         try:

@@ -8,6 +8,7 @@ from lorchestra.loader import values
 from lorchestra.loader.actions import ACTION_KEYS, read_action
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
+from lorchestra.loader.loops import read_repetition
 from lorchestra.loader.nodes import MapNode, Node
 from lorchestra.loader.problems import Mistake, Problems
 from lorchestra.loader.retries import read_retries
@@ -18,7 +19,7 @@ from lorchestra.wording import quoted
 LONGEST_ID_BYTES = 10_000
 JOB_KEYS = (
     *(*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description"),
-    *("timeout", "total_timeout", "retries", "isolation"),
+    *("timeout", "total_timeout", "retries", "isolation", "loop", "matrix"),
 )
 
 
@@ -53,6 +54,7 @@ def read_job(
     isolation = _isolation(fields, action)
     tags = _tags(fields)
     allow_failure = bool(fields.read("allow_failure", values.flag))
+    loop = read_repetition(fields, job_id or "")
     note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
@@ -69,6 +71,7 @@ def read_job(
         isolation,
         tags,
         allow_failure,
+        loop,
     )
 
 

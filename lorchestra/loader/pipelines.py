@@ -54,7 +54,7 @@ def read_pipeline(
     reader = StageReader(source, problems, _defined(fields, source), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
-    check_references(reader.stage_of, params, problems)
+    check_references(reader.stage_of, reader.loops, params, problems)
     return Pipeline(
         name or "",
         stages,

@@ -42,12 +42,16 @@ class Mistake(Exception):  # noqa: N818 - not a failure: it becomes one of the p
 
 
 class Use(NamedTuple):
-    """A reference of a job, and where it stands: it is checked when all jobs are known."""
+    """A reference of a job, and where it stands: it is checked when all jobs are known.
+
+    One of the job's loop itself says whether there is an item already: `in_loop`.
+    """
 
     job_id: str
     reference: Reference
     place: Place
     problems: Problems
+    in_loop: bool | None = None
 
 
 class Problems:

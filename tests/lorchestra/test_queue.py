@@ -41,7 +41,8 @@ class TestJobsThatRunOnce:
         queue.finished(second, outcome, None, 0)
         assert queue.next(0) is None
         assert queue.halted_by == "job 'b' did not succeed"
-        assert queue.rest() == list(JOBS[2:])
+        assert [each.job for each in queue.rest()] == list(JOBS[2:])
+        assert {each.reason for each in queue.rest()} == {"job 'b' did not succeed"}
 
     def test_and_goes_on_where_it_does_not(self) -> None:
         queue = StageQueue(JOBS, stop_on_failure=False)
@@ -54,7 +55,7 @@ class TestJobsThatRunOnce:
         queue.halt("two")
         queue.finished(Turn(JOBS[0], 1, 0.0), BAD, None, 0)
         assert queue.halted_by == "one"
-        assert queue.rest() == list(JOBS)
+        assert [each.job for each in queue.rest()] == list(JOBS)
 
 
 class TestJobsThatAreTriedAgain:
@@ -95,7 +96,7 @@ class TestJobsThatAreTriedAgain:
         assert queue.next(5) is None
         assert queue.given_up() == [GivenUp(PATIENT[0], 1, BAD)]
         assert queue.given_up() == []
-        assert queue.rest() == list(PATIENT[1:])
+        assert [each.job for each in queue.rest()] == list(PATIENT[1:])
 
     @given(
         jobs=st.lists(st.integers(0, 3), min_size=1, max_size=8),
