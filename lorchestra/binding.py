@@ -184,7 +184,10 @@ def bound(job: Job, scope: Scope) -> Job:
             action = Call(job.action.target, data_of(dict(job.action.arguments), scope))
         case SubPipeline():
             arguments = data_of(dict(job.action.arguments), scope)
-            action = replace(job.action, arguments=arguments)
+            payload = scope.loop.get("payload", {})
+            taken = parameters_of(job.action.pipeline).keys() & payload.keys()
+            given = {name: payload[name] for name in sorted(taken)}
+            action = replace(job.action, arguments={**given, **arguments})
         case Broken():
             action = job.action
     env = {name: text_of(value, scope) for name, value in job.env.items()}
@@ -344,6 +347,10 @@ def _mistakes_inside(
     """What is wrong in the pipelines that are jobs of a stage."""
     for job in stage.jobs:
         if isinstance(job.action, SubPipeline) and job.id not in left_out:
+            given = {*job.action.arguments, *(_payload(job, job.loop or stage.loop) or ())}
+            for name, parameter in job.action.pipeline.params.items():
+                if parameter.required and name not in given:
+                    yield f"job {job.id!r}: parameter {name} must be given, in with"
             try:
                 check_references(job.action.pipeline, env)
             except UnknownReferenceError as error:

@@ -28,9 +28,10 @@ from lorchestra.cli.units import Seconds
 from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
+from lorchestra.fanout import unfold_pipeline
 from lorchestra.loader import find_pipeline, load_pipeline
 from lorchestra.masking import Mask
-from lorchestra.params import parsed_params, resumed_params
+from lorchestra.params import param_values, parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
 from lorchestra.secretvalues import read_secrets
@@ -332,12 +333,12 @@ def _print_plan(
     as_json: bool,
 ) -> None:
     from lorchestra.report.plan import plan_object, plan_text
+    from lorchestra.resuming import choices_for
 
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
-    unselected = left_out(pipeline, options)
     choices, run_id, mask = None, None, Mask(secrets.values())
+    view = None
     if resume is not None and folder is not None:
-        from lorchestra.resuming import choices_for
         from runstore import RunStore
 
         store = RunStore(folder)
@@ -347,11 +348,15 @@ def _print_plan(
             return
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
-        choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
+    params = param_values(parameters_of(pipeline), options.params)
+    unfolded = unfold_pipeline(pipeline, params)
+    unselected = left_out(unfolded, options)
+    if view is not None:
+        choices, run_id = choices_for(unfolded, view, digests(unfolded, params)), view.id
         unselected = {
             job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
         }
-    check_references(pipeline, {**os.environ, **secrets}, unselected)
+    check_references(unfolded, {**os.environ, **secrets}, unselected)
     if as_json:
         show_json(plan_object(pipeline, options, choices, run_id, mask))
     else:

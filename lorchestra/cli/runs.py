@@ -35,7 +35,7 @@ from lorchestra.secretvalues import read_secrets
 from lorchestra.wording import did_you_mean, near
 
 if TYPE_CHECKING:
-    from runstore import RunSummary, RunView
+    from runstore import Job, RunSummary, RunView
 
 _CHUNK_BYTES = 1 << 16
 
@@ -151,13 +151,33 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
         "started": summary.started,
         "ended": summary.ended,
         "duration_ms": None if elapsed is None else round(elapsed * 1000, 3),
+        **({} if summary.parent is None else {"parent": summary.parent}),
     }
+
+
+def _parent(view: RunView) -> str:
+    """The run inside which a run ran, and the job that it was there."""
+    parent = view.begin.get("parent")
+    if not isinstance(parent, dict):
+        return ""
+    return f"{parent.get('run')}, job {short(str(parent.get('job')))}"
+
+
+def _remark(job: Job) -> str:
+    """Why a job did not succeed; of a pipeline that is at work or succeeded, its run."""
+    from lorchestra.report.summary import error_of
+
+    child = job.attempts[-1].child if job.attempts else None
+    if job.status in {"succeeded", "running", "planned"}:
+        return f"run {child}" if child else ""
+    text = error_of(job)
+    return text if child is None or child in text else f"{text}; run {child}"
 
 
 def _run_text(view: RunView) -> str:
     from collections import Counter
 
-    from lorchestra.report.summary import error_of, job_duration_s
+    from lorchestra.report.summary import job_duration_s
 
     counts = Counter(job.status for job in view.jobs.values())
     elapsed = duration(elapsed_s(view.started, view.ended))
@@ -167,6 +187,7 @@ def _run_text(view: RunView) -> str:
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
         f"started   {local_time(view.started)}, took {elapsed}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
+        *([f"parent    {_parent(view)}"] if _parent(view) else []),
         *([f"resumed   {counted(view.segment - 1, 'time')}"] if view.segment > 1 else []),
         f"receipt   {view.receipt or '-'}",
         f"folder    {view.path}",
@@ -179,7 +200,7 @@ def _run_text(view: RunView) -> str:
             job.status,
             str(len(job.attempts)),
             duration(job_duration_s(job)),
-            "" if job.status in {"succeeded", "running", "planned"} else error_of(job),
+            _remark(job),
         )
         for job in view.jobs.values()
     ]

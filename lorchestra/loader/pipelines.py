@@ -51,7 +51,7 @@ def read_pipeline(
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
     secrets = read_secrets(fields)
-    reader = StageReader(source, problems, _defined(fields, source), library)
+    reader = StageReader(source, problems, _defined(fields, source, library), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
     check_references(reader.stage_of, reader.loops, params, problems)
@@ -80,12 +80,12 @@ def _pipeline_id(fields: Fields, source: Path) -> str | None:
     return name
 
 
-def _defined(fields: Fields, source: Path) -> dict[str, Job | None]:
+def _defined(fields: Fields, source: Path, library: JobLibrary) -> dict[str, Job | None]:
     node = fields.read("jobs", values.mapping)
     jobs: dict[str, Job | None] = {}
     for name, (key, value) in node.entries.items() if node else ():
         if mistake := id_mistake(name):
             fields.problems.add(key, mistake)
         body = fields.problems.check(values.mapping, value, f"job {quoted(name)}")
-        jobs[name] = read_job(body, name, fields.problems, source) if body else None
+        jobs[name] = read_job(body, name, fields.problems, source, library) if body else None
     return jobs

@@ -107,6 +107,12 @@ class Report:
         self._files: list[Problems] = []
         self._uses: list[Use] = []
 
+    def of_inner(self) -> Report:
+        """Begin to read a pipeline inside another: its jobs have nothing to do with those here."""
+        inner = Report()
+        inner._files = self._files
+        return inner
+
     def of(self, path: Path) -> Problems:
         """Begin to read one more file."""
         problems = Problems(path, self._uses)
@@ -119,7 +125,8 @@ class Report:
         Raises:
             PipelineSyntaxError: There was a mistake in one of the files.
         """
-        found = [problem for problems in self._files for problem in problems.in_order()]
+        told = (problem for problems in self._files for problem in problems.in_order())
+        found = list(dict.fromkeys(told))  # a job file may be read for several pipelines
         if found or value is None:
             raise PipelineSyntaxError(found)
         return value

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from lorchestra.fanout import LoopError, unfold_stage
 from lorchestra.loader import values
+from lorchestra.loader.actions import PipelineLibrary, inner_pipeline
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.jobs import read_id, read_job
 from lorchestra.loader.loops import (
@@ -20,7 +21,7 @@ from lorchestra.loader.loops import (
 )
 from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, described
 from lorchestra.loader.problems import Place, Problems
-from lorchestra.model import Job, Loop, Stage
+from lorchestra.model import Job, Loop, Stage, SubPipeline
 from lorchestra.references import Scope
 from lorchestra.wording import quoted
 
@@ -33,8 +34,8 @@ STAGE_LOOP_KEYS = (*LOOP_KEYS, "jobs")
 T = TypeVar("T")
 
 
-class JobLibrary(Protocol):
-    """Where the jobs are found that the pipeline's own file does not define."""
+class JobLibrary(PipelineLibrary, Protocol):
+    """Where the jobs and pipelines are found that the pipeline's own file does not define."""
 
     def ids(self) -> Collection[str]:
         """The ids of all jobs there."""
@@ -176,7 +177,7 @@ class StageReader:
             name = self._new_id(entry.value)
         else:
             self._problems.add(node, "a job in a stage needs 'id'")
-        return read_job(node, name, self._problems, self._source, id_key="id")
+        return read_job(node, name, self._problems, self._source, self._library, id_key="id")
 
     def _named_job(self, node: ScalarNode) -> Job | None:
         name = self._new_id(node)
@@ -186,6 +187,10 @@ class StageReader:
             return self._defined[name]
         if name in self._library.ids():
             return self._library.job(name)
+        if self._library.has_pipeline(name):
+            pipeline = inner_pipeline(name, node, self._problems, self._library)
+            action = None if pipeline is None else SubPipeline(name, pipeline)
+            return None if action is None else Job(name, action, source=self._source)
         self._undefined.append(node)
         return None
 

@@ -88,6 +88,7 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "duration_ms": None if duration_s is None else _ms(duration_s),
         "log": view.log_path(job.id),
         **({} if reason is None else {"resumed": reason}),
+        **({} if last is None or last.child is None else {"run_id": last.child}),
     }
 
 

@@ -12,11 +12,12 @@ from jsonschema import Draft202012Validator
 from lorchestra.errors import PipelineSyntaxError
 from lorchestra.loader import load_job_files, load_pipeline
 from lorchestra.loader.jobs import JOB_KEYS
+from lorchestra.loader.loops import LOOP_KEYS
 from lorchestra.loader.params import PARAM_KEYS
 from lorchestra.loader.pipelines import PIPELINE_KEYS
 from lorchestra.loader.schema import job_file_schema, pipeline_schema
 from lorchestra.loader.secrets import SECRET_KEYS
-from lorchestra.loader.stages import STAGE_KEYS
+from lorchestra.loader.stages import STAGE_KEYS, STAGE_LOOP_KEYS
 from tests.docs.markdown import Page
 from tests.docs.program import ROOT
 from tests.lorchestra.cli.commands import yaml_of
@@ -52,6 +53,8 @@ def test_it_is_a_schema(schema: dict[str, Any]) -> None:
         (PARTS["inline_job"], {"id", *JOB_KEYS}),
         (job_file_schema(), {"job_id", *JOB_KEYS}),
         (PARTS["parameter"], {*PARAM_KEYS}),
+        (PARTS["loop"], {*LOOP_KEYS}),
+        (PARTS["stage"]["properties"]["loop"], {*STAGE_LOOP_KEYS}),
         (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
     ],
 )
@@ -61,6 +64,8 @@ def test_it_has_every_key_of_the_loader_and_no_other(part: dict[str, Any], keys:
     assert all(each.get("description") for each in part["properties"].values())
 
 
+LOOPED = {"id": "looped", "run": "true"}
+OTHER = {"id": "other", "run": "true"}
 WHOLE: dict[str, Any] = {
     "pipeline_id": "p",
     "description": "",
@@ -84,12 +89,21 @@ WHOLE: dict[str, Any] = {
                 {"id": "a", "run": "true", "env": {"A": 1}, "cwd": "x", "tags": ["t"]},
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
+                {"id": "d", "run": "true", "matrix": {"x": [1, "a"], "y": [True]}},
+                {"id": "e", "run": "true", "loop": {"over": [1, 2]}},
             ],
-        }
+        },
+        {
+            "name": "l",
+            "loop": {"over": "@payload.items", "payload": {"x": "@item.x"}, "jobs": [LOOPED]},
+        },
+        {"name": "o", "over": ["a", "b"], "key": "k${item}", "payload": {}, "jobs": [OTHER]},
     ],
     "jobs": {"named": {"run": "true"}},
 }
 JOB = ("stages", 0, "jobs", 1)
+MATRIX = ("stages", 0, "jobs", 4, "matrix")
+LOOP = ("stages", 0, "jobs", 5, "loop")
 PARAM = ("params", "d")
 VALUES: tuple[Any, ...] = (
     None,
@@ -119,6 +133,13 @@ PLACES: list[tuple[str | int, ...]] = [
     *(("stages", 0, "jobs", 3, "with", "x"), ("stages", 0, "jobs", 3, "call")),
     *(("params", "a"), (*PARAM, "required"), (*PARAM, "description"), (*PARAM, "other")),
     *(("secrets", 0), ("secrets", 1), ("secrets", 1, "B"), ("secrets", 1, "B", "file")),
+    *((*MATRIX, key) for key in ("x", "other", "1x", "include", "exclude")),
+    *((*LOOP, key) for key in ("over", "key", "payload", "other", "jobs")),
+    *(MATRIX, LOOP, (*MATRIX, "x", 0), (*MATRIX, "x", 1), (*LOOP, "over", 0)),
+    *(("stages", 1, "loop", key) for key in ("over", "key", "payload", "jobs", "other")),
+    *(("stages", 1, "loop"), ("stages", 1, "jobs"), ("stages", 1, "over"), ("stages", 1, "key")),
+    *(("stages", 2, key) for key in ("over", "key", "payload", "loop", "jobs")),
+    *(("stages", 0, "key"), ("stages", 0, "payload"), (*JOB, "loop"), (*JOB, "pipeline")),
     *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
 ]
 
@@ -151,7 +172,7 @@ def test_what_fits_at_a_place_is_what_loads_there(
 def is_told_apart_by_the_loader_alone(place: tuple[str | int, ...], value: Any) -> bool:
     """Ids that are not defined, and a default that is required at once, concern two places."""
     is_name = isinstance(value, str) and place == ("stages", 0, "jobs", 0)
-    names = value == ["x"] and place == ("stages", 0, "jobs")
+    names = value == ["x"] and place[0] == "stages" and place[-1] == "jobs"
     unnamed = place in {("jobs",), ("jobs", "named")} and fits({**WHOLE, "jobs": {}})
     return is_name or names or unnamed
 
