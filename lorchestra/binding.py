@@ -243,7 +243,7 @@ def parameters_of(pipeline: Pipeline) -> dict[str, Parameter]:
     return {
         **pipeline.params,
         **{
-            name: Parameter("list" if name in lists else "string")
+            name: Parameter("list" if name in lists else "any")
             for name in sorted((payload | lists) - pipeline.params.keys())
         },
     }

@@ -271,7 +271,8 @@ class Job:
         return _digest(definition)
 
 
-ParameterType = Literal["string", "int", "number", "bool", "list"]
+# `any` is that of one which the pipeline does not name.
+ParameterType = Literal["string", "int", "number", "bool", "list", "any"]
 
 
 @dataclass(frozen=True, slots=True)
