@@ -155,9 +155,9 @@ class StageReader:
     def _job(self, item: Node) -> Job | None:
         self._last_id = ""
         job = self._read_job(item)
-        if job is None:
+        if job is None and _may_be_repeated(item):
             self.loops[self._last_id] = ANYTHING
-        elif job.loop is not None:
+        elif job is not None and job.loop is not None:
             self.loops[job.id] = inside(job.loop)
         return job
 
@@ -219,6 +219,11 @@ class StageReader:
             guess = self._problems.guess(node.text, known)
             where = "neither under jobs nor in the jobs folder"
             self._problems.add(node, f"job {quoted(node.text)} is not defined, {where}{guess}")
+
+
+def _may_be_repeated(node: Node) -> bool:
+    """Whether a mistaken job may have a loop: one that is defined elsewhere may."""
+    return not isinstance(node, MapNode) or not {"loop", "matrix"}.isdisjoint(node.entries)
 
 
 def _without_none(found: Iterable[T | None]) -> tuple[T, ...]:

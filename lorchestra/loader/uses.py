@@ -111,6 +111,11 @@ def _note(node: Node, noting: _Noting) -> None:
             _note_text(node, noting)
 
 
+def _note_place(node: ScalarNode, problems: Problems, *, in_loop: bool) -> None:
+    if mistake := shell_mistake(node.text, in_loop=in_loop):
+        problems.add(node, mistake)
+
+
 def _note_text(node: ScalarNode, noting: _Noting) -> None:
     problems = noting.problems
     try:
@@ -119,9 +124,8 @@ def _note_text(node: ScalarNode, noting: _Noting) -> None:
         problems.add(node, str(error))
         return
     in_loop = noting.shell_in_loop
-    mistake = None if in_loop is None else shell_mistake(node.text, in_loop=in_loop)
-    if references and mistake:
-        problems.add(node, mistake)
+    if in_loop is not None and references:
+        _note_place(node, problems, in_loop=in_loop)
     problems.uses += [
         Use(noting.job_id, reference, node, problems, noting.in_loop) for reference in references
     ]

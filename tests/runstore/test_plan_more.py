@@ -101,7 +101,7 @@ def test_what_cannot_be_planned_is_refused_and_leaves_nothing(store: RunStore) -
     with store.create_run("p", ["a"]) as run:
         for wrong in (["x", "x"], [""], [{"stage": "s"}]):
             with pytest.raises(RecordError):
-                run.plan_more(wrong, instead_of=["a"])  # type: ignore[arg-type]
+                run.plan_more(wrong, instead_of=["a"])
         assert jobs(store, run) == {"a": "planned"}
         run.job("a").end("succeeded")
         run.end()
