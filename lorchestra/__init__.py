@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from lorchestra.context import CurrentJob, current_job
     from lorchestra.loader import find_pipeline, load_pipeline
     from lorchestra.masking import Secret
-    from lorchestra.model import Call, Command, Job, Parameter, Pipeline, Retries, Shell, Stage
+    from lorchestra.model import (
+        Call,
+        Command,
+        Item,
+        Job,
+        Loop,
+        Parameter,
+        Pipeline,
+        Retries,
+        Shell,
+        Stage,
+        SubPipeline,
+    )
     from lorchestra.plan import Options
     from lorchestra.runner import RunResult, run_pipeline
 
@@ -31,7 +43,9 @@ __all__ = [
     "Call",
     "Command",
     "CurrentJob",
+    "Item",
     "Job",
+    "Loop",
     "Options",
     "Parameter",
     "Pipeline",
@@ -40,6 +54,7 @@ __all__ = [
     "Secret",
     "Shell",
     "Stage",
+    "SubPipeline",
     "__version__",
     "current_job",
     "find_pipeline",
@@ -55,12 +70,15 @@ _MODULES = {
     "Secret": "masking",
     "Call": "model",
     "Command": "model",
+    "Item": "model",
     "Job": "model",
+    "Loop": "model",
     "Parameter": "model",
     "Pipeline": "model",
     "Retries": "model",
     "Shell": "model",
     "Stage": "model",
+    "SubPipeline": "model",
     "Options": "plan",
     "RunResult": "runner",
     "run_pipeline": "runner",
