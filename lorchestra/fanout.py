@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from lorchestra.errors import LorchestraError
+from lorchestra.errors import LoopError
 from lorchestra.model import Broken, Item, Job, Loop, Pipeline, Stage
 from lorchestra.references import (
     Reference,
@@ -34,14 +34,6 @@ MOST_COMBINATIONS = 100_000
 _LONGEST_ID_BYTES = 10_000
 _PLAIN = re.compile(r"[^\s\[\],=\"\\]+")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-class LoopError(LorchestraError, ValueError):
-    """The items of a loop cannot be told apart, or are none; `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def combinations(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:

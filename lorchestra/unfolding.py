@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from lorchestra.attempt import Surroundings
 from lorchestra.binding import digest
+from lorchestra.errors import LoopError
 from lorchestra.fanout import (
-    LoopError,
     Part,
     broken,
     groups_of,

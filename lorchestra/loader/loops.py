@@ -6,8 +6,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from lorchestra.errors import ReferenceSyntaxError
-from lorchestra.fanout import MOST_COMBINATIONS, LoopError, combinations, keys_of
+from lorchestra.errors import LoopError, ReferenceSyntaxError
+from lorchestra.fanout import MOST_COMBINATIONS, combinations, keys_of
 from lorchestra.loader import values
 from lorchestra.loader.data import data
 from lorchestra.loader.fields import Fields

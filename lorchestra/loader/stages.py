@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lorchestra.fanout import LoopError, unfold_stage
+from lorchestra.errors import LoopError
+from lorchestra.fanout import unfold_stage
 from lorchestra.loader import values
 from lorchestra.loader.actions import PipelineLibrary, inner_pipeline
 from lorchestra.loader.fields import Fields
@@ -133,14 +134,14 @@ class StageReader:
 
     def _unfolded(self, stage: Stage, place: Place) -> Stage:
         """The stage with jobs in place of those of its loops whose items are written out."""
-        written = {job.id for job in stage.jobs}
         try:
             unfolded = unfold_stage(stage, Scope(), ())
         except LoopError as error:
             self._problems.add(place, str(error))
             return stage
         for job in unfolded.jobs:
-            if job.id not in written and self._is_first(self._job_lines, job.id, place, "job"):
+            is_made = job.item is not None
+            if is_made and self._is_first(self._job_lines, job.id, place, "job"):
                 self.stage_of[job.id] = self._stages
         return unfolded
 

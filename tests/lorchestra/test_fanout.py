@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorchestra.binding import bound, digest
+from lorchestra.errors import LoopError
 from lorchestra.fanout import (
-    LoopError,
     broken,
     combinations,
     groups_of,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -256,6 +257,46 @@ class TestResume:
         # With more workers they may not have been recorded when the run was killed.
         once = {1} if workers == "1" else {1, 2}
         assert {ran(project)["a"], ran(project)["c"]} <= once
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_any_moment_it_comes_to_its_end(project: Project, seed: int) -> None:
+    """A loop of pipelines: every job runs to its end once at least, and none beside itself."""
+    line = (
+        "n=${params.name}-%s; mkdir $n-at-work || echo $n >> twice; sleep 0.05; "
+        "echo $n >> ran; rmdir $n-at-work"
+    )
+    inner = {name: line % name for name in ("a", "b")}
+    project.pipeline(inner, name="inner.yaml", params={"name": "x"})
+    names = [f"n{number}" for number in range(4)]
+    project.write("items.json", json.dumps({"items": names}))
+    loop = {"over": "@run.peek.items"}
+    job = {"pipeline": "inner", "with": {"name": "@item"}, "loop": loop}
+    project.pipeline({"peek": "cat items.json > $LORCHESTRA_OUTPUT"}, {"inner": job})
+    options = ["--max-workers", "3", "--durability", "os", "--orphans", "wait", "--json"]
+    resume: list[str] = []
+    for kill in range(40):
+        with project.started("pipeline", "p", *resume, *options) as process:
+            try:
+                process.communicate(timeout=0.3 + 0.06 * ((kill + seed) % 5) + kill * 0.15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                resume = ["--resume"] if project.store.run_ids() else []
+                continue
+        assert process.returncode == 0
+        break
+    assert not (project.root / "twice").exists()
+    view = project.store.read(next(each.id for each in project.store.runs() if not each.parent))
+    assert view.status == "succeeded"
+    assert [*view.jobs] == ["peek", *(f"inner[{name}]" for name in names)]
+    assert project.store.verify(strict=True).errors == []
+    assert set(ran(project)) == {f"{name}-{job}" for name in names for job in "ab"}
+    for name in names:
+        child = child_of(project, f"inner[{name}]", view.id)
+        assert {job.status for job in child.jobs.values()} == {"succeeded"}
+        for job_before in child.jobs.values():
+            assert ran(project)[f"{name}-{job_before.id}"] <= len(job_before.attempts)
 
 
 class TestStop:

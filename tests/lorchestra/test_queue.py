@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorchestra.model import Job, Outcome, Retries, Shell
-from lorchestra.queue import GivenUp, StageQueue, Wait
+from lorchestra.fanout import unfold_jobs
+from lorchestra.model import Job, Loop, Outcome, Retries, Shell
+from lorchestra.queue import GivenUp, NotStarted, StageQueue, Wait
 from lorchestra.retrying import Turn
 
 JOBS = tuple(Job(name, Shell("true")) for name in "abcd")
@@ -133,3 +135,73 @@ class TestJobsThatAreTriedAgain:
                 assert found.seconds is not None
                 now += found.seconds
         assert tries == {str(n): fails + 1 for n, fails in enumerate(jobs)}
+
+
+class TestJobsOfItems:
+    @staticmethod
+    def jobs(items: int, of_each: int) -> list[Job]:
+        written = [Job(name, Shell("true")) for name in "abcd"[:of_each]]
+        return unfold_jobs(written, Loop("x"), [str(n) for n in range(items)])
+
+    def test_one_after_another_they_are_in_the_order_of_the_items(self) -> None:
+        jobs = self.jobs(3, 2)
+        queue = StageQueue(jobs, stop_on_failure=True)
+        found = []
+        while isinstance(turn := queue.next(0), Turn):
+            found.append(turn.job.id)
+            queue.finished(turn, GOOD, None, 0)
+        assert found == [job.id for job in jobs]
+
+    def test_a_job_waits_for_the_one_before_it(self) -> None:
+        queue = StageQueue(self.jobs(2, 2), stop_on_failure=False)
+        first, second = started(queue), started(queue)
+        assert [first.job.id, second.job.id] == ["a[0]", "a[1]"]
+        assert queue.next(0) == Wait(None)
+        queue.finished(second, GOOD, None, 0)
+        assert started(queue).job.id == "b[1]"
+        assert queue.next(0) == Wait(None)
+        queue.finished(first, BAD, None, 0)
+        assert queue.next(0) is None
+        assert queue.rest() == [NotStarted(self.jobs(2, 2)[1], "job 'a[0]' did not succeed")]
+
+    def test_a_failure_that_is_allowed_keeps_nobody_waiting(self) -> None:
+        queue = StageQueue(self.jobs(1, 2), stop_on_failure=True)
+        queue.finished(started(queue), replace(BAD, allowed=True), None, 0)
+        assert started(queue).job.id == "b[0]"
+
+    def test_one_whose_predecessor_is_not_there_does_not_wait(self) -> None:
+        queue = StageQueue(self.jobs(1, 3)[1:], stop_on_failure=True)
+        assert started(queue).job.id == "b[0]"
+
+    @given(
+        st.integers(1, 5),
+        st.integers(1, 4),
+        st.integers(1, 4),
+        st.lists(st.integers(0, 99), min_size=60, max_size=60),
+        st.booleans(),
+    )
+    def test_whatever_happens_no_job_starts_before_its_time_and_none_is_lost(
+        self, items: int, of_each: int, workers: int, choices: list[int], stops: bool
+    ) -> None:
+        jobs = self.jobs(items, of_each)
+        queue = StageQueue(jobs, stop_on_failure=stops)
+        chosen = itertools.cycle(choices)
+        at_work: list[Turn] = []
+        done: dict[str, Outcome] = {}
+        while True:
+            found = queue.next(0) if len(at_work) < workers else Wait(None)
+            if isinstance(found, Turn):
+                item = found.job.item
+                assert item is not None
+                assert item.after is None or done[item.after].succeeded
+                at_work.append(found)
+            elif at_work:
+                turn = at_work.pop(next(chosen) % len(at_work))
+                done[turn.job.id] = BAD if next(chosen) % 5 == 0 else GOOD
+                queue.finished(turn, done[turn.job.id], None, 0)
+            else:
+                break
+        rest = [each.job.id for each in queue.rest()]
+        assert sorted([*done, *rest]) == sorted(job.id for job in jobs)
+        assert rest == [job.id for job in jobs if job.id in rest]
+        assert all(each.reason for each in queue.rest())
