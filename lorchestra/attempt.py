@@ -104,7 +104,6 @@ class JobAttempt:
 
     Attributes:
         around: What all attempts of the run share.
-        tell: Told of what happens inside, where the job is a pipeline.
         turn: The job's turn.
         job: The job.
         number: Which try, from 1.
@@ -113,7 +112,7 @@ class JobAttempt:
         again_in_s: When the job is to be tried again, once it has ended; None: it is not.
     """
 
-    def __init__(self, surroundings: Surroundings, turn: Turn, tell: Tell = id) -> None:
+    def __init__(self, surroundings: Surroundings, turn: Turn, tell: Tell | None = None) -> None:
         """Record that the attempt begins.
 
         Raises:
@@ -124,7 +123,7 @@ class JobAttempt:
         self.duration_s = 0.0
         self.again_in_s: float | None = None
         self.around = self._around = surroundings
-        self.tell = tell
+        self._tell = tell
         self._log: AttemptLog = surroundings.run.job(job.id)
         self.number = self._log.attempt
         self.log_path = self._log.log_path
@@ -166,6 +165,11 @@ class JobAttempt:
         """
         cause = self._around.stop.cause or INTERRUPTED
         return self._settle(Outcome(cause.status, error=f"{cause.text}; it did not react"))
+
+    def tell(self, event: Any) -> None:
+        """Pass on what happens inside, where the job is a pipeline."""
+        if self._tell is not None:
+            self._tell(event)
 
     def note_child(self, run_id: str) -> None:
         """Record the run that this attempt is, where the job is a pipeline."""

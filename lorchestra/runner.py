@@ -271,6 +271,7 @@ class _PipelineRun:
         }
         for event in self._unfolding.skip(stage, skipped, halted_by or "not selected"):
             self._hear(event)
+        self._counts["succeeded"] += self._unfolding.kept(skipped)
         stage, events = self._unfolding.unfold(stage, skipped)
         for each in events:
             self._emit(each)

@@ -95,6 +95,16 @@ class Unfolding:
                     self._around.run.not_run(job.id, "skipped", reason)
                     yield JobNotRun(stage.name, job.id, "skipped", reason)
 
+    def kept(self, skipped: Collection[str]) -> int:
+        """How many jobs there are that loops had become and that have succeeded."""
+        if self._kept.before is None:
+            return 0
+        return sum(
+            bool(job.attempts) and job.attempts[-1].status == "succeeded"
+            for jobs in items_before(self._kept.before, skipped).values()
+            for job in jobs
+        )
+
     def _jobs(self, part: Part, loop: Loop) -> tuple[list[Job], int]:
         items = items_of(loop, self._around.values.scope)
         found = unfold_jobs(part.jobs, loop, items)

@@ -115,8 +115,8 @@ def test_later_jobs_refer_to_the_id_as_written_and_to_single_ones(load: Load) ->
         (
             "loop: {over: '@run.a.items'}",
             (
-                "8:18: '@run.a.items': job 'a' is not in an earlier stage, so its output is not there "
-                "yet"
+                "8:18: '@run.a.items': job 'a' is not in an earlier stage, so its output is "
+                "not there yet"
             ),
         ),
         ("loop: {over: [a, b, a]}", "8:18: items 0 and 2 have the same key 'a'"),

@@ -341,6 +341,14 @@ def test_resumed_and_stopped_before_its_turn_its_items_are_not_forgotten(project
     found = run(project, "--resume", "--stop-on-failure", code=1)
     assert statuses(found)["fetch[a]"] == "succeeded"
     assert statuses(found)["fetch[b]"] == "failed"
+    view = project.store.read(found["run_id"])
+    done = project.run("--resume", "--stop-on-failure")
+    again = project.store.read(found["run_id"])
+    assert again.end["counts"] == view.end["counts"]
+    counts = {"succeeded": 2, "failed": 2, "skipped": 1}
+    assert view.end["counts"] == counts
+    (line,) = (line for line in done.errors if "run failed in" in line)
+    assert all(f"{number} {status}" in line for status, number in counts.items())
     (project.root / "p.yaml").write_text(text.replace("cat nothing", "cat items.json"))
     (project.root / "b-fails").unlink()
     run(project, "--resume")
