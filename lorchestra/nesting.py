@@ -22,14 +22,17 @@ from lorchestra.progress import Event, Handler, InChild, RunFinished
 from lorchestra.report.text import status_counts
 from lorchestra.stop import Cause, Stop
 from runstore import (
+    RecordError,
     RunDamagedError,
     RunIsAliveError,
     RunNotBegunError,
     RunNotFoundError,
     RunResumedError,
     RunStore,
+    StoreFormatError,
 )
 
+_REFUSED = (RecordError, RunIsAliveError, RunResumedError, StoreFormatError)
 _CANNOT_BE_RESUMED = (RunNotFoundError, RunNotBegunError, RunDamagedError)
 
 
@@ -175,7 +178,7 @@ class Children:
             with Deadline(limit, child):
                 outer = Outer(around, job, stop, on_open)
                 ended = self._begin(pipeline, options, hear, outer)
-        except (LorchestraError, RunIsAliveError, RunResumedError) as error:
+        except (LorchestraError, *_REFUSED) as error:
             os.write(log, f"lorchestra: {error}\n".encode())
             return Outcome("failed", error=str(error))
         finally:

@@ -127,8 +127,7 @@ def test_all_levels_together_never_exceed_the_workers(project: Project, workers:
     )
     run(project, "--max-workers", str(workers))
     assert len(list((project.root / "times").iterdir())) == 3 * (3 + 2) + 3
-    # As many as may, too: this long nobody waits for nothing.
-    assert (workers + 1) // 2 <= most_at_once(project) <= workers
+    assert min(workers, 2) <= most_at_once(project) <= workers
 
 
 def test_a_ceiling_of_a_stage_counts_for_the_pipelines_in_it(project: Project) -> None:
@@ -144,11 +143,13 @@ def test_a_ceiling_of_a_stage_counts_for_the_pipelines_in_it(project: Project) -
 def test_without_a_number_each_pipeline_has_its_own(project: Project) -> None:
     (project.root / "times").mkdir()
     stage = {"name": "s", "max_workers": 3, "jobs": []}
-    stage["jobs"] = [{"id": f"a{n}", **busy(f"a{n}", 0.3)} for n in range(3)]
+    stage["jobs"] = [{"id": f"a{n}", **busy(f"a{n}", 0.1)} for n in range(3)]
     project.write("inner.yaml", json.dumps({"stages": [stage]}))
     project.pipeline({"x": {"pipeline": "inner"}, "y": {"pipeline": "inner"}})
     run(project)
-    assert most_at_once(project) in {2, 3}
+    assert most_at_once(project) <= 3
+    records = child_of(project, "y").records()
+    assert [each["workers"] for each in records if each["event"] == "stage_begin"] == [3]
 
 
 def test_with_one_worker_everything_runs_in_this_thread(project: Project) -> None:
@@ -177,11 +178,13 @@ class TestResume:
         assert ran(project) == {"a": 1, "b": 2, "c": 1, "d": 1}
 
     def test_a_further_attempt_goes_on_with_it_too(self, project: Project) -> None:
-        inner = {"a": "echo a >> ran", "b": "echo b >> ran; mkdir b"}
+        line = "echo b >> ran; mkdir b || { touch failed; exit 1; }"
+        inner = {"a": "echo a >> ran", "b": line}
         project.pipeline(inner, name="inner.yaml")
         (project.root / "b").mkdir()
-        job = {"pipeline": "inner", "retries": {"max": 1, "backoff": "1s"}}
-        project.pipeline({"inner": job, "rm": "sleep 0.1; rmdir b"})
+        job = {"pipeline": "inner", "retries": {"max": 1, "backoff": "2s"}}
+        wait = "while [ ! -e failed ]; do sleep 0.02; done; rmdir b"
+        project.pipeline({"inner": job, "rm": wait})
         found = run(project, "--max-workers", "2")
         assert ran(project) == {"a": 1, "b": 2}
         attempts = project.store.read(found["run_id"]).jobs["inner"].attempts
@@ -297,6 +300,22 @@ def test_killed_at_any_moment_it_comes_to_its_end(project: Project, seed: int) -
         assert {job.status for job in child.jobs.values()} == {"succeeded"}
         for job_before in child.jobs.values():
             assert ran(project)[f"{name}-{job_before.id}"] <= len(job_before.attempts)
+
+
+def test_what_is_at_work_inside_a_killed_run_can_be_stopped(project: Project) -> None:
+    project.pipeline({"b": HOLD.format("b")}, name="inner.yaml")
+    project.pipeline({"inner": {"pipeline": "inner"}})
+    pid_file = project.root / "b-pid"
+    with project.started("pipeline", "p") as process:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
+        process.kill()
+        process.wait()
+    pid = int(pid_file.read_text())
+    with project.started("pipeline", "p", "--resume", "--orphans", "kill") as process:
+        eventually(lambda: not is_running(pid))
+        (project.root / "go-on").touch()
+        assert ended(process).code == 0
+    assert ran(project) == {"b": 2}
 
 
 class TestStop:
@@ -442,6 +461,14 @@ class TestFiles:
         project.pipeline({"peek": peek}, {"inner": job})
         found = run(project, code=1)
         assert found["failures"][0]["error"] == "parameter n must be a whole number, not 'many'"
+
+    def test_parameters_that_no_record_can_hold_fail_the_job(self, project: Project) -> None:
+        (project.root / "work.py").write_text("def much():\n    return {'x': 'x' * 1_040_000}\n")
+        project.pipeline({"a": "true"}, name="inner.yaml", params={"x": "", "y": ""})
+        job = {"pipeline": "inner", "with": {"x": "@run.much.x", "y": "@run.much.x"}}
+        project.pipeline({"much": {"call": "work:much"}}, {"inner": job, "other": "true"})
+        found = run(project, code=1)
+        assert statuses(found) == {"much": "succeeded", "inner": "failed", "other": "succeeded"}
 
     def test_jobs_of_one_name_in_several_pipelines_have_nothing_to_do_with_each_other(
         self, project: Project
