@@ -58,6 +58,7 @@ class Surroundings:
         is_limited: Whether a limit of time may end the whole run.
         nest: What runs the pipelines that are jobs; None: no job is one.
         seats: How many jobs may be at work at once in the stage around; None: that is not limited.
+        lost: Set when a record cannot be written, of this run or of one around it or inside it.
     """
 
     pipeline: Pipeline
@@ -72,6 +73,7 @@ class Surroundings:
     is_limited: bool = False
     nest: Nest | None = None
     seats: Seats | None = None
+    lost: threading.Event = field(default_factory=threading.Event)
 
     @property
     def guard_descriptor(self) -> int | None:

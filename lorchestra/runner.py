@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -108,6 +109,7 @@ def run_pipeline(
         ConfigError: A secret's file cannot be read.
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
+        LoopError: A loop over a parameter has no list, or items that cannot be told apart.
         GuardTimeoutError: Another run of the pipeline holds the store's guard; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
         RunIsAliveError, RunResumedError: It is at work, or another process resumed it first.
@@ -181,6 +183,7 @@ def _run(
             pipeline.timeout_s is not None or (outer is not None and outer.is_limited),
             children.run,
             None if outer is None else outer.around.seats,
+            threading.Event() if outer is None else outer.around.lost,
         )
         return _PipelineRun(around, options, told, kept, unselected, children).run(store.path)
 

@@ -77,6 +77,7 @@ class StageRun:
             self._note(error)
 
     def _note(self, error: BaseException) -> None:
+        self._around.lost.set()
         with self._changed:
             self._error = self._error or error
             self._changed.notify_all()
@@ -94,7 +95,7 @@ class StageRun:
             with self._changed:
                 if is_stopping:
                     self.queue.halt(self._around.why_stopping())
-                if self._error is not None:
+                if self._around.lost.is_set():
                     self.queue.halt("the record cannot be written")
                 now = time.monotonic()
                 found = self.queue.look(now)
