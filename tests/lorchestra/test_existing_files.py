@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from lorchestra.binding import parameters_of
 from lorchestra.loader import find_pipelines, load_pipeline
+from lorchestra.loader.schema import pipeline_schema
 from tests.lorchestra.cli.commands import Project, statuses
 from tests.lorchestra.running import check_complete
 
@@ -45,6 +48,11 @@ def lines(project: Project) -> list[str]:
 @pytest.mark.parametrize("path", find_pipelines(SAMPLES), ids=lambda path: path.stem)
 def test_each_loads(path: Path) -> None:
     assert load_pipeline(path, SAMPLES).id == path.stem
+
+
+@pytest.mark.parametrize("path", find_pipelines(SAMPLES), ids=lambda path: path.stem)
+def test_each_fits_the_schema(path: Path) -> None:
+    Draft202012Validator(pipeline_schema()).validate(yaml.safe_load(path.read_text()))
 
 
 @pytest.mark.parametrize("workers", ["1", "8"])
