@@ -5,25 +5,39 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from lorchestra.binding import Values, bound
 from lorchestra.call import child_command, outcome_of_child, run_call
 from lorchestra.context import CurrentJob, Identity, idempotency_key
+from lorchestra.deadline import Limit
 from lorchestra.limits import Limits
 from lorchestra.masking import Mask
-from lorchestra.model import Call, Command, Job, Outcome, Pipeline
+from lorchestra.model import Broken, Call, Command, Job, Outcome, Pipeline, Shell, SubPipeline
 from lorchestra.output import OutputError, read_output
 from lorchestra.process import Program, run_process, shell_command
 from lorchestra.references import ReferenceFailedError
 from lorchestra.retrying import Turn, delay_s, limit
+from lorchestra.seats import Seats
 from lorchestra.signals import Interruptible
 from lorchestra.stop import INTERRUPTED, Stop
 from runstore import AttemptLog, RecordError, Run, start_token
+
+Tell = Callable[[Any], object]
+
+
+class Nest(Protocol):
+    """Run the pipeline that a job is."""
+
+    def __call__(
+        self, attempt: JobAttempt, action: SubPipeline, log: int, limit: Limit | None
+    ) -> Outcome:
+        """Run it to its end, and say how that came."""
+
 
 _ALLOWED = frozenset({"failed", "timed_out"})
 
@@ -43,6 +57,11 @@ class Surroundings:
         mask: What takes secrets out of what is recorded.
         limits: What its jobs share.
         keys: The idempotency key of each job that has one of its own.
+        outer: What the attempts of the run around this one share; None: there is no such run.
+        is_limited: Whether a limit of time may end the whole run.
+        nest: What runs the pipelines that are jobs; None: no job is one.
+        seats: How many jobs may be at work at once in the stage around; None: that is not limited.
+        lost: Set when a record cannot be written, of this run or of one around it or inside it.
     """
 
     pipeline: Pipeline
@@ -55,6 +74,16 @@ class Surroundings:
     mask: Mask = field(default_factory=Mask)
     limits: Limits = field(default_factory=Limits)
     keys: Mapping[str, str] = field(default_factory=dict)
+    outer: Surroundings | None = None
+    is_limited: bool = False
+    nest: Nest | None = None
+    seats: Seats | None = None
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def guard_descriptors(self) -> Sequence[int]:
+        """What holds the guard and the run key of this run, or of the one around it."""
+        return self.run.guard_descriptors if self.outer is None else self.outer.guard_descriptors
 
     def is_stopping(self) -> bool:
         """Whether the run is to stop: also by a signal that only the main thread knows of yet."""
@@ -79,6 +108,7 @@ class JobAttempt:
     """One attempt. Made, run and recorded by one thread; another may abandon it.
 
     Attributes:
+        around: What all attempts of the run share.
         turn: The job's turn.
         job: The job.
         number: Which try, from 1.
@@ -87,7 +117,7 @@ class JobAttempt:
         again_in_s: When the job is to be tried again, once it has ended; None: it is not.
     """
 
-    def __init__(self, surroundings: Surroundings, turn: Turn) -> None:
+    def __init__(self, surroundings: Surroundings, turn: Turn, tell: Tell | None = None) -> None:
         """Record that the attempt begins.
 
         Raises:
@@ -97,7 +127,8 @@ class JobAttempt:
         self.job = job = turn.job
         self.duration_s = 0.0
         self.again_in_s: float | None = None
-        self._around = surroundings
+        self.around = self._around = surroundings
+        self._tell = tell
         self._log: AttemptLog = surroundings.run.job(job.id)
         self.number = self._log.attempt
         self.log_path = self._log.log_path
@@ -113,7 +144,7 @@ class JobAttempt:
     @property
     def is_in_thread(self) -> bool:
         """Whether it is a function in a thread of this process, which nothing can stop."""
-        return self.job.is_in_thread and self._around.pipeline.timeout_s is None
+        return self.job.is_in_thread and not self._around.is_limited
 
     def run(self) -> Outcome | None:
         """Run the job and record how it ended.
@@ -142,6 +173,15 @@ class JobAttempt:
         cause = self._around.stop.cause or INTERRUPTED
         return self._settle(Outcome(cause.status, error=f"{cause.text}; it did not react"))
 
+    def tell(self, event: Any) -> None:
+        """Pass on what happens inside, where the job is a pipeline."""
+        if self._tell is not None:
+            self._tell(event)
+
+    def note_child(self, run_id: str) -> None:
+        """Record the run that this attempt is, where the job is a pipeline."""
+        self._log.append("child_run", child=run_id)
+
     def _append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own."""
         self._around.interruptible.shield(lambda: self._log.append(event, **fields))
@@ -153,10 +193,26 @@ class JobAttempt:
             os.write(log, f"lorchestra: {error}\n".encode())
             return Outcome("failed", error=str(error))
         action = job.action
-        if isinstance(action, Call):
-            return self._call(job, action, log)
-        argv = action.argv if isinstance(action, Command) else shell_command(action.line)
-        return self._process(job, argv, log)
+        match action:
+            case Call():
+                return self._call(job, action, log)
+            case SubPipeline():
+                return self._nested(action, log)
+            case Broken():
+                os.write(log, f"lorchestra: {action.reason}\n".encode())
+                return Outcome("failed", error=action.reason)
+            case Command():
+                return self._process(job, action.argv, log)
+            case Shell():
+                return self._process(job, shell_command(action.line), log)
+
+    def _nested(self, action: SubPipeline, log: int) -> Outcome:
+        """Run another pipeline."""
+        if self._around.is_stopping():
+            # It came in the same instant.
+            return self._around.stopped(Outcome("interrupted"))
+        assert self._around.nest is not None  # noqa: S101 - the pipeline has such jobs
+        return self._around.nest(self, action, log, self._limit())
 
     def _call(self, job: Job, call: Call, log: int) -> Outcome:
         """Call in this thread, or in a Python of its own."""
@@ -189,7 +245,7 @@ class JobAttempt:
             program,
             self._around.stop,
             self._record_process,
-            limit(self.turn, self._began, self._around.pipeline.grace_s),
+            self._limit(),
         )
         # What a function returns may be of any kind.
         only_object = not isinstance(self.job.action, Call)
@@ -198,6 +254,9 @@ class JobAttempt:
         except OutputError as error:
             return _without_output(outcome, str(error))
         return replace(outcome, output=output)
+
+    def _limit(self) -> Limit | None:
+        return limit(self.turn, self._began, self._around.pipeline.grace_s)
 
     def _record_process(self, pid: int) -> None:
         """Record the process, so that one that outlives its run can be found."""

@@ -143,6 +143,17 @@ class SelectionError(LorchestraError, LookupError):
         self.reason = reason
 
 
+class LoopError(LorchestraError, ValueError):
+    """A loop cannot be unfolded: it has no items, or they cannot be told apart; `reason` says why.
+
+    Where that shows only while the run goes on, a job fails instead.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class ReferenceSyntaxError(LorchestraError, ValueError):
     """A text begins a reference that is none; `reason` says what is wrong."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from lorchestra.binding import scope_of
 from lorchestra.errors import ParameterError
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
@@ -70,10 +71,10 @@ def keys_of(
     keys: dict[str, str] = {}
     mistakes = []
     for job in pipeline.jobs:
-        if job.idempotency_key is None:
+        if job.idempotency_key is None or job.loop is not None:
             continue
         try:
-            key = text_of(job.idempotency_key, scope)
+            key = text_of(job.idempotency_key, scope_of(job, scope))
             mistake = _mistake(key, mask)
         except ReferenceFailedError as error:
             key, mistake = "", f": {error}"

@@ -2,12 +2,14 @@
 
 A pipeline is an ordered list of stages; a stage is a list of independent jobs; a job is one action
 with the environment that it runs in. How many jobs run at once is decided when the pipeline is run.
+
+A job or a stage with a loop stands for jobs that are made of it, one for each item: see `fanout`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +59,90 @@ class Call:
         return definition
 
 
-Action = Shell | Command | Call
+@dataclass(frozen=True, slots=True)
+class SubPipeline:
+    """`pipeline:` another pipeline, and `with:`, its parameters.
+
+    Attributes:
+        name: By which it was found.
+        pipeline: What it is.
+        arguments: Its parameters; those not given have their defaults.
+    """
+
+    name: str
+    pipeline: Pipeline
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def definition(self) -> dict[str, Any]:
+        """The action as it stands in a pipeline file."""
+        definition: dict[str, Any] = {"pipeline": self.name}
+        if self.arguments:
+            definition["with"] = dict(self.arguments)
+        return definition
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What the runner puts in the place of a loop that cannot be unfolded; it fails.
+
+    Attributes:
+        reason: Why it cannot, as a sentence.
+    """
+
+    reason: str
+
+    def definition(self) -> dict[str, Any]:
+        """Nothing: it stands in no pipeline file."""
+        return {}
+
+
+Action = Shell | Command | Call | SubPipeline | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`loop:` and `matrix:` what jobs are repeated for.
+
+    Attributes:
+        over: The items; or the reference that stands for them.
+        key: What the id of each item's jobs is made from, with references to the item; None: the
+            item itself where it is a short text or a number, else its index.
+        payload: What `payload` stands for in the jobs, with references; None: what it does outside.
+        is_matrix: Whether the items are combinations, whose ids name all their values.
+    """
+
+    over: str | Sequence[Any]
+    key: str | None = None
+    payload: Mapping[str, Any] | None = None
+    is_matrix: bool = False
+
+    def definition(self) -> dict[str, Any]:
+        """The loop as it stands in a pipeline file; a matrix as the list of its combinations."""
+        definition: dict[str, Any] = {"over": self.over}
+        if self.key is not None:
+            definition["key"] = self.key
+        if self.payload is not None:
+            definition["payload"] = dict(self.payload)
+        return definition
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What one job of a loop was made for.
+
+    Attributes:
+        of: The id of the job as it was written.
+        value: The item.
+        payload: What `payload` stands for, with references; None: what it does outside.
+        is_matrix: Whether it is a combination, which `matrix` stands for too.
+        after: The job of the same item that comes before it; None: it is the first.
+    """
+
+    of: str
+    value: Any
+    payload: Mapping[str, Any] | None = None
+    is_matrix: bool = False
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +201,8 @@ class Job:
         limits: How many units of which limits it needs while it runs, at least 1 of each.
         idempotency_key: A key of its own: once it has succeeded under that, it is not run again, in
             whatever run of the pipeline. None: it has none.
+        loop: What it is to be repeated for: it does not run itself; None: it does.
+        item: The item that it was made for; None: it is as written.
     """
 
     id: str
@@ -132,6 +219,8 @@ class Job:
     allow_failure: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     idempotency_key: str | None = None
+    loop: Loop | None = None
+    item: Item | None = None
 
     @property
     def is_in_thread(self) -> bool:
@@ -155,6 +244,8 @@ class Job:
             definition["cwd"] = self.cwd
         if self.idempotency_key is not None:
             definition["idempotency_key"] = self.idempotency_key
+        if self.loop is not None:
+            definition["loop"] = self.loop.definition()
         return definition
 
     def rules(self) -> dict[str, Any]:
@@ -172,16 +263,21 @@ class Job:
             rules["limits"] = dict(self.limits)
         return rules
 
-    def sha256(self, params: Mapping[str, Any] | None = None) -> str:
+    def sha256(
+        self, params: Mapping[str, Any] | None = None, item: Mapping[str, Any] | None = None
+    ) -> str:
         """The hex digest of the definition: two jobs that do the same have the same one.
 
         Args:
             params: The parameters that it uses, which are part of what it does. What it takes
                 from the environment and from other jobs' output is not.
+            item: What it uses of its item, which is part of what it does too.
         """
-        definition = self.definition()
+        definition = {**self.definition(), **_inner(self)}
         if params:
             definition["params"] = dict(params)
+        if item:
+            definition["item"] = dict(item)
         return _digest(definition)
 
 
@@ -237,7 +333,8 @@ class Hooks:
         )
 
 
-ParameterType = Literal["string", "int", "number", "bool", "list"]
+# `any` is that of one which the pipeline does not name.
+ParameterType = Literal["string", "int", "number", "bool", "list", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +374,18 @@ class Stage:
         jobs: In the order written, which is the order in which they start.
         max_workers: How many run at once by default, and at most; None: no say in it.
         stop_on_failure: This stage's own rule; None: the pipeline's.
+        loop: What all its jobs are to be repeated for, those of one item one after another; None:
+            its jobs are what they are, or have loops of their own.
+        groups: Of each loop that has been unfolded, by the id as written, the jobs in the order of
+            the items.
     """
 
     name: str
     jobs: tuple[Job, ...]
     max_workers: int | None = None
     stop_on_failure: bool | None = None
+    loop: Loop | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def definition(self) -> dict[str, Any]:
         """Everything that decides what the stage does, as it stands in a pipeline file."""
@@ -291,6 +394,8 @@ class Stage:
             definition["max_workers"] = self.max_workers
         if self.stop_on_failure is not None:
             definition["stop_on_failure"] = self.stop_on_failure
+        if self.loop is not None:
+            definition["loop"] = self.loop.definition()
         definition["jobs"] = [self._job(job) for job in self.jobs]
         return definition
 
@@ -298,7 +403,8 @@ class Stage:
     def _job(job: Job) -> dict[str, Any]:
         # It does not change what the job does, but how the run goes on.
         rule = {"allow_failure": True} if job.allow_failure else {}
-        return {"id": job.id, **job.definition(), **rule}
+        item = {"item": job.item.value} if job.item is not None else {}
+        return {"id": job.id, **job.definition(), **_inner(job), **item, **rule}
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +446,20 @@ class Pipeline:
     def jobs(self) -> tuple[Job, ...]:
         """All jobs of all stages, in the order declared."""
         return tuple(job for stage in self.stages for job in stage.jobs)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether it, or a pipeline in it, calls functions."""
+        return any(
+            isinstance(job.action, Call)
+            or (isinstance(job.action, SubPipeline) and job.action.pipeline.has_calls)
+            for job in self.jobs
+        )
+
+    @property
+    def has_pipelines(self) -> bool:
+        """Whether there are pipelines in it."""
+        return any(isinstance(job.action, SubPipeline) for job in self.jobs)
 
     def sha256(self) -> str:
         """The hex digest of the whole definition; texts for people do not count."""
@@ -397,6 +517,13 @@ class Outcome:
             "allowed": self.allowed or None,
         }
         return {name: value for name, value in known.items() if value is not None}
+
+
+def _inner(job: Job) -> dict[str, Any]:
+    """What decides what a job does, and stands in another pipeline's file."""
+    if not isinstance(job.action, SubPipeline):
+        return {}
+    return {"pipeline_sha256": job.action.pipeline.sha256()}
 
 
 def _digest(definition: Mapping[str, Any]) -> str:

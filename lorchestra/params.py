@@ -51,7 +51,7 @@ def parsed_params(known: Mapping[str, Parameter], given: Iterable[str]) -> dict[
             try:
                 values[name] = _PARSERS[known[name].type](text)
             except ValueError:
-                expected = KINDS[known[name].type]
+                expected = KINDS.get(known[name].type, "text")
                 mistakes.append(f"parameter {name} must be {expected}, not {quoted(text)}")
     if mistakes:
         raise ParameterError(mistakes)
@@ -89,7 +89,7 @@ def value_mistake(parameter: Parameter, value: Any) -> str | None:
     if value is None:
         return "must not be null" if parameter.required else None
     if not _is_of_type(value, parameter.type):
-        return f"must be {KINDS[parameter.type]}, not {quoted(str(value))}"
+        return f"must be {KINDS.get(parameter.type, 'JSON')}, not {quoted(str(value))}"
     if parameter.choices and value not in parameter.choices:
         choices = ", ".join(map(str, parameter.choices))
         guesses = did_you_mean(near(str(value), map(str, parameter.choices)))
@@ -149,6 +149,7 @@ _PARSERS: Mapping[ParameterType, Callable[[str], Any]] = {
     "number": _number,
     "bool": _bool,
     "list": _list,
+    "any": _text,
 }
 
 
@@ -160,6 +161,8 @@ def _is_of_type(value: Any, kind: ParameterType) -> bool:
             return isinstance(value, str) and _is_json(value)
         case "list":
             return isinstance(value, list) and _is_json(value)
+        case "any":
+            return _is_json(value)
         case "int":
             return _is_integer(value)
         case "number":

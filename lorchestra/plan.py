@@ -78,7 +78,8 @@ def left_out(pipeline: Pipeline, options: Options) -> dict[str, str]:
         SelectionError: A job, stage or tag that was asked for is not there, or no job is left.
     """
     stages = [stage.name for stage in pipeline.stages]
-    _refuse_unknown("job", options.only, [job.id for job in pipeline.jobs])
+    groups = [name for stage in pipeline.stages for name in stage.groups]
+    _refuse_unknown("job", options.only, [*groups, *(job.id for job in pipeline.jobs)])
     _refuse_unknown("tag", options.tags, {tag for job in pipeline.jobs for tag in job.tags})
     if options.from_stage is not None:
         _refuse_unknown("stage", [options.from_stage], stages)
@@ -89,7 +90,7 @@ def left_out(pipeline: Pipeline, options: Options) -> dict[str, str]:
         for job in stage.jobs
         if (reason := _why_left_out(job, options, is_before=number < first))
     }
-    if len(reasons) == len(pipeline.jobs):
+    if reasons and len(reasons) == len(pipeline.jobs):
         raise SelectionError("no job is selected: none is all that was asked for")
     return reasons
 
@@ -97,7 +98,8 @@ def left_out(pipeline: Pipeline, options: Options) -> dict[str, str]:
 def _why_left_out(job: Job, options: Options, *, is_before: bool) -> str | None:
     if is_before:
         return f"{NOT_SELECTED}: its stage is before {options.from_stage!r}"
-    if options.only and job.id not in options.only:
+    names = {job.id} if job.item is None else {job.id, job.item.of}
+    if options.only and names.isdisjoint(options.only):
         return f"{NOT_SELECTED}: it is not among the jobs asked for"
     if options.tags and not set(options.tags) & set(job.tags):
         return f"{NOT_SELECTED}: it has none of the tags asked for"

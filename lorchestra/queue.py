@@ -1,7 +1,8 @@
 """Which job of a stage starts next, and which one has to wait: no I/O of its own, no clock.
 
-Jobs start in the order written: the first one whose limits are free. One that is to be tried again
-waits its time out here: it takes up neither a worker nor a limit meanwhile.
+Jobs start in the order written: the first one whose limits are free. In a loop one of an item
+starts when the one before it has ended. One that is to be tried again waits its time out here: it
+takes up neither a worker nor a limit meanwhile.
 
 A job that is passed over for a limit claims it: from then on no job behind it takes of that limit
 before it has started, and it stands before all jobs that are tried again later. So no job starves,
@@ -18,7 +19,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lorchestra.limits import Grant, Limits, Refusal, Shortage, Ticket
 from lorchestra.model import Job, Outcome
@@ -29,8 +30,9 @@ TOLD_AFTER_S = 1.0  # a wait for a limit that is shorter is not worth a line
 _IN_ORDER = "other jobs are before it"
 
 # Who stands before whom: those who were passed over, in the order written, and those who were and
-# are tried again; then those whose time has come to be tried again, and those who are new.
-_PASSED_NEW, _PASSED_AGAIN, _AGAIN, _NEW = range(4)
+# are tried again; then those whose time has come to be tried again, those whose item has begun, and
+# those who are new.
+_PASSED_NEW, _PASSED_AGAIN, _AGAIN, _NEXT, _NEW = range(5)
 
 
 class Wait(NamedTuple):
@@ -49,6 +51,13 @@ class GivenUp(NamedTuple):
     job: Job
     tries: int
     outcome: Outcome
+
+
+class NotStarted(NamedTuple):
+    """A job that never started, and why."""
+
+    job: Job
+    reason: str
 
 
 class Held(NamedTuple):
@@ -130,7 +139,7 @@ class _Row:
         self.claims.update(short.name for short in shortages)
         for (rank, number), ready in self._fresh:
             ready.since = now
-            passed = _PASSED_NEW if rank == _NEW else _PASSED_AGAIN
+            passed = _PASSED_AGAIN if rank == _AGAIN else _PASSED_NEW
             heapq.heappush(self._passed, _Placed((passed, number), ready))
         self._fresh.clear()
         self.first.ready.shortages = shortages
@@ -143,6 +152,26 @@ class _Row:
         return ready
 
 
+class Seating(Protocol):
+    """Where a job that starts takes its seat."""
+
+    def has_seat(self, job: Job) -> bool:
+        """Whether there is a seat, or the job needs none."""
+
+    def sit_down(self, job: Job) -> bool:
+        """Take a seat if the job needs one; False: another stage has taken the last."""
+
+
+class _EnoughSeats:
+    """As many as there are workers, who ask for no more jobs than they can run."""
+
+    def has_seat(self, _job: Job) -> bool:
+        return True
+
+    def sit_down(self, _job: Job) -> bool:
+        return True
+
+
 class StageQueue:
     """The jobs of a stage that are to be started.
 
@@ -151,19 +180,34 @@ class StageQueue:
     """
 
     def __init__(
-        self, jobs: Sequence[Job], *, stop_on_failure: bool, limits: Limits | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        stop_on_failure: bool,
+        limits: Limits | None = None,
+        seating: Seating | None = None,
     ) -> None:
         self.halted_by: str | None = None
         self._stop_on_failure = stop_on_failure
         self._limits = limits or Limits()
+        self._seating = seating or _EnoughSeats()
         self._rows: dict[frozenset[tuple[str, int]], _Row] = defaultdict(_Row)
         self._grants: dict[str, Grant] = {}
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
-        self._may_come_back = 0  # jobs at work that may be tried again
-        self._jobs = jobs
-        for number, job in enumerate(jobs):
-            self._row_of(job).join((_NEW, number), _Ready(Turn(job)))
+        self._may_bring_more = 0  # jobs at work that may be tried again, or that others wait for
+        self._order = {job.id: number for number, job in enumerate(jobs)}
+        # One whose predecessor does not run, because that is kept for example, does not wait.
+        self._followers = {
+            job.item.after: job
+            for job in jobs
+            if job.item is not None and job.item.after in self._order
+        }
+        self._without: list[NotStarted] = []  # those whose predecessor did not succeed
+        following = {job.id for job in self._followers.values()}
+        for job in jobs:
+            if job.id not in following:
+                self._join(job, _NEW)
 
     def next(self, now: float) -> Turn | Wait | None:
         """What to start now, with its limits taken; None: there is nothing to start any more.
@@ -178,7 +222,7 @@ class StageQueue:
         if (turn := self._first_free(now, times)) is not None:
             return turn
         if not (self._rows or self._waiting):
-            return Wait(None) if self._may_come_back else None
+            return Wait(None) if self._may_bring_more else None
         if self._waiting:
             times.append(self._waiting[0].ready_at - now)
         times += [since + TOLD_AFTER_S - now for since, _ in self._untold()]
@@ -193,14 +237,17 @@ class StageQueue:
             again_in_s: When the job is to be tried again; None: it is not.
             now: The time.
         """
-        self._may_come_back -= turn.job.retries is not None
+        self._may_bring_more -= self._brings_more(turn.job)
         if (grant := self._grants.pop(turn.job.id, None)) is not None:
             grant.release()
         turn.descriptors = ()
         if again_in_s is not None:
             waiting = _Waiting(now + again_in_s, next(self._numbers), turn, outcome)
             heapq.heappush(self._waiting, waiting)
-        elif self._stop_on_failure and not (outcome.succeeded or outcome.allowed):
+            return
+        is_failure = not (outcome.succeeded or outcome.allowed)
+        self._let_follow(turn.job, is_failure=is_failure)
+        if self._stop_on_failure and is_failure:
             self.halt(f"job {turn.job.id!r} did not succeed")
 
     def halt(self, reason: str) -> None:
@@ -216,10 +263,12 @@ class StageQueue:
                 found.append(Held(ready.turn.job, ready.shortages))
         return found
 
-    def rest(self) -> list[Job]:
+    def rest(self) -> list[NotStarted]:
         """The jobs that never started, in the order written."""
-        new = {ready.turn.job.id for ready in self._all_ready() if ready.waited is None}
-        return [job for job in self._jobs if job.id in new]
+        new = [ready.turn.job for ready in self._all_ready() if ready.waited is None]
+        halted = [*new, *self._followers.values()]
+        found = [*(NotStarted(job, self.halted_by or "") for job in halted), *self._without]
+        return sorted(found, key=lambda each: self._order[each.job.id])
 
     def given_up(self) -> list[GivenUp]:
         """The jobs that were to be tried again when the queue was halted, in that order."""
@@ -227,6 +276,25 @@ class StageQueue:
         found = sorted([*self._waiting, *due])
         self._waiting.clear()
         return [GivenUp(each.turn.job, each.turn.tries, each.outcome) for each in found]
+
+    def _join(self, job: Job, rank: int) -> None:
+        self._row_of(job).join((rank, self._order[job.id]), _Ready(Turn(job)))
+
+    def _brings_more(self, job: Job) -> bool:
+        return job.retries is not None or job.id in self._followers
+
+    def _let_follow(self, job: Job, *, is_failure: bool) -> None:
+        """Let the next job of the item start, or none of the item's any more."""
+        follower = self._followers.pop(job.id, None)
+        if follower is None:
+            return
+        if not is_failure:
+            self._join(follower, _NEXT)
+            return
+        reason = f"job {job.id!r} did not succeed"
+        while follower is not None:
+            self._without.append(NotStarted(follower, reason))
+            follower = self._followers.pop(follower.id, None)
 
     def _all_ready(self) -> Iterator[_Ready]:
         return itertools.chain.from_iterable(self._rows.values())
@@ -257,6 +325,11 @@ class StageQueue:
         """Start the first one whose limits are free; else note when to ask again."""
         claimed: set[str] = set()
         for row in self._in_order():
+            job = row.first.ready.turn.job
+            # Whoever gives a seat back lets all look again. None is taken before it is needed: who
+            # sees none in that moment would not be told that it has been put back.
+            if not self._seating.has_seat(job):
+                continue
             ticket, ticket.order = row.first.ready.ticket, row.first.place
             if before := claimed.intersection(ticket.needs):
                 passed = tuple(Shortage(name, _IN_ORDER) for name in sorted(before))
@@ -264,7 +337,10 @@ class StageQueue:
             else:
                 answer = self._limits.take(ticket, now)
             if isinstance(answer, Grant):
-                return self._start(row, answer, now)
+                if self._seating.sit_down(job):
+                    return self._start(row, answer, now)
+                answer.release()
+                continue
             row.pass_over(answer.shortages, now)
             claimed |= row.claims
             if answer.again_in_s is not None:
@@ -279,5 +355,5 @@ class StageQueue:
         turn.began = now if turn.began is None else turn.began
         turn.descriptors = grant.descriptors
         self._grants[turn.job.id] = grant
-        self._may_come_back += turn.job.retries is not None
+        self._may_bring_more += self._brings_more(turn.job)
         return turn

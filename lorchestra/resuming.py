@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lorchestra.model import Pipeline
+from lorchestra.model import Job, Pipeline
 from runstore import Job as JobBefore
 from runstore import RunView
 
@@ -69,7 +69,11 @@ def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) ->
 
 
 def planned(
-    pipeline: Pipeline, choices: Choices, sha256: Mapping[str, str], keys: Mapping[str, str]
+    pipeline: Pipeline,
+    choices: Choices,
+    sha256: Mapping[str, str],
+    keys: Mapping[str, str],
+    items: Mapping[str, Sequence[JobBefore]] | None = None,
 ) -> list[dict[str, Any]]:
     """The plan as the run's record holds it; in a resume with the reason for each job.
 
@@ -78,15 +82,37 @@ def planned(
         choices: What a resume does with each job; empty: it is a new run.
         sha256: The digest of each job.
         keys: The key of each job that has one of its own.
+        items: The jobs that loops have been unfolded to before, by the id of the job as written:
+            they stay the run's until the loops are unfolded again.
     """
-    return [
-        {
-            "id": job.id,
-            "stage": stage.name,
-            "sha256": sha256[job.id],
-            **({"key": keys[job.id]} if job.id in keys else {}),
-            **({"reason": choices[job.id].reason} if job.id in choices else {}),
-        }
-        for stage in pipeline.stages
-        for job in stage.jobs
-    ]
+    plan = []
+    for stage in pipeline.stages:
+        for job in stage.jobs:
+            choice, key = choices.get(job.id), keys.get(job.id)
+            plan.append(planned_job(job, stage.name, sha256[job.id], choice, key))
+            plan += [each.planned for each in (items or {}).get(job.id, ())]
+    return plan
+
+
+def planned_job(
+    job: Job, stage: str, sha256: str, choice: Choice | None, key: str | None = None
+) -> dict[str, Any]:
+    """What the plan says of one job."""
+    return {
+        "id": job.id,
+        "stage": stage,
+        "sha256": sha256,
+        **({} if job.item is None else {"of": job.item.of}),
+        **({} if key is None else {"key": key}),
+        **({} if choice is None else {"reason": choice.reason}),
+    }
+
+
+def items_before(view: RunView, names: Collection[str]) -> dict[str, list[JobBefore]]:
+    """The jobs that loops had been unfolded to, by the id of the job as written."""
+    found: dict[str, list[JobBefore]] = {}
+    for job in view.jobs.values():
+        name = job.planned.get("of")
+        if isinstance(name, str) and name in names and job.id not in names:
+            found.setdefault(name, []).append(job)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from lorchestra.errors import ParameterError
 from lorchestra.masking import Mask
@@ -12,18 +12,6 @@ from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
 from lorchestra.plan import NOT_SELECTED
 from lorchestra.wording import quoted
 from runstore import GuardTimeoutError, RecordError, RunKey, RunStore, RunView
-
-
-class Standing(NamedTuple):
-    """What has come of the work that a run key names.
-
-    Attributes:
-        view: The run under the key; None: there is none yet.
-        is_done: Whether it succeeded, with every job that is selected now.
-    """
-
-    view: RunView | None
-    is_done: bool
 
 
 def refuse_secret(run_key: str, mask: Mask) -> None:
@@ -70,34 +58,21 @@ def hold(
     return store.hold_key(pipeline.id, run_key)
 
 
-def standing(
-    store: RunStore, pipeline: Pipeline, run_key: str, unselected: Collection[str]
-) -> Standing:
-    """Tell what has come of the work that a key names.
+def is_done(view: RunView, pipeline: Pipeline, unselected: Collection[str]) -> bool:
+    """Whether a run has succeeded with every job that is selected now.
 
     Args:
-        store: Where the runs are recorded.
-        pipeline: Whose key it is.
-        run_key: The key.
+        view: The run under a key.
+        pipeline: What is asked for.
         unselected: The jobs that are not selected now.
-
-    Raises:
-        RecordError: It is no run key.
-        OSError: A file cannot be read.
-
-    Costs one small read for each newer run of the store, and a pass over the run that is found.
     """
-    run_id = store.find_run(pipeline.id, run_key)
-    if run_id is None:
-        return Standing(None, False)
-    view = store.read(run_id)
     left_out = {
         job.id
         for job in view.jobs.values()
         if job.status == "skipped" and (job.reason or "").startswith(NOT_SELECTED)
     }
     is_left = any(job.id in left_out and job.id not in unselected for job in pipeline.jobs)
-    return Standing(view, view.status == "succeeded" and not is_left)
+    return view.status == "succeeded" and not is_left
 
 
 def refuse_other_params(view: RunView, given: Mapping[str, Any], mask: Mask) -> None:

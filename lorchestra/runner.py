@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lorchestra.attempt import Surroundings, may_fail
 from lorchestra.binding import Values, parameters_of
@@ -23,13 +23,16 @@ from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
+from lorchestra.fanout import folded_jobs, has_loop, unfold_pipeline
 from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
 from lorchestra.limits import Limits, check_limits
 from lorchestra.masking import Mask
-from lorchestra.model import Call, Job, Pipeline, Stage
-from lorchestra.opening import Opening
-from lorchestra.orphans import OrphanRule
+from lorchestra.model import Hooks, Job, Pipeline, Stage
+from lorchestra.nesting import Children, Outer
+from lorchestra.opening import Kept, Opening, orphan_found
+from lorchestra.orphans import Orphan, OrphanRule
+from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.progress import (
     Event,
@@ -45,13 +48,14 @@ from lorchestra.progress import (
     StageStarted,
 )
 from lorchestra.quota import Quota
-from lorchestra.resuming import Choices
-from lorchestra.runkeys import hold, refuse_secret
+from lorchestra.runkeys import hold, is_done, refuse_other_params, refuse_secret
+from lorchestra.seats import Seats
 from lorchestra.secretvalues import read_secrets
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
-from runstore import RunStore, RunStoreError, RunView
+from lorchestra.unfolding import Unfolding
+from runstore import Run, RunKey, RunStore, RunStoreError, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def run_pipeline(
         SelectionError: A job, stage or tag that was asked for is not there.
         UnknownReferenceError: A job refers to what is not there.
         LimitError: A job needs a limit that is not there, or more than there ever is of it.
+        LoopError: A loop over a parameter has no list, or items that cannot be told apart.
         GuardTimeoutError: Another run of the pipeline holds the store's guard, or works under the
             same run key; nothing was done.
         RunNotFoundError: There is no run to resume of this id.
@@ -135,58 +140,88 @@ def run_pipeline(
     if resume is not None and run_key is not None:
         raise ValueError("a run that is resumed keeps its run key: give one of the two")
     options = options or Options()
-    pipeline = options.over(pipeline)
+    return _run(_Request(pipeline, store, options, handlers, resume, orphans, run_key), on_signal)
+
+
+def _run_inside(
+    pipeline: Pipeline,
+    store: RunStore,
+    options: Options,
+    handlers: list[Handler],
+    resume: str | None,
+    orphans: OrphanRule,
+    outer: Outer,
+) -> RunResult:
+    """Run a pipeline that is a job of another."""
+    return _run(_Request(pipeline, store, options, handlers, resume, orphans, None, outer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked for: the arguments of `run_pipeline`, and `outer`, the run around it."""
+
+    pipeline: Pipeline
+    store: RunStore
+    options: Options
+    handlers: Iterable[Handler]
+    resume: str | None
+    orphans: OrphanRule
+    run_key: str | None
+    outer: Outer | None = None
+
+
+def _run(request: _Request, on_signal: Callable[[int], object] | None = None) -> RunResult:
+    """Run a pipeline, by itself or inside another."""
+    pipeline, store, outer = request.options.over(request.pipeline), request.store, request.outer
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
-    unselected = left_out(pipeline, options)
-    if run_key is not None:
-        refuse_secret(run_key, mask)
+    if request.run_key is not None:
+        refuse_secret(request.run_key, mask)
     check_limits(pipeline.jobs, pipeline.limits)
     limits = Limits(_needed(pipeline))
     limits.prepare()
-    stop, interruptible = Stop(pipeline.grace_s), Interruptible()
+    stop = Stop(pipeline.grace_s) if outer is None else outer.stop
+    interruptible = Interruptible() if outer is None else outer.around.interruptible
     with contextlib.ExitStack() as stack:
-        if any(isinstance(job.action, Call) for job in pipeline.jobs):
-            stack.enter_context(importing_from(pipeline.root))
-            stack.enter_context(captured())
-        stack.enter_context(ending_with_us())
+        if outer is None:
+            _prepare_this_process(pipeline, stack)
         stack.callback(limits.close)
-        told = _Handlers(handlers)
-        hooks = RunHooks(pipeline, store, _presumed(pipeline, options), env, mask, told.of_hook)
+        told = _Handlers(request.handlers)
+        # Those of an inner pipeline are for when it is run by itself.
+        own = pipeline if outer is None else replace(pipeline, hooks=Hooks())
+        hooks = RunHooks(own, store, _presumed(pipeline, request.options), env, mask, told.of_hook)
         # They come when the run has been left: its record is complete, the guard is free.
         ending = stack.enter_context(hooks.around())
         inner = stack.enter_context(contextlib.ExitStack())
         # Before there is a run: a signal that comes while it is opened must not tear its record.
         heard = _FirstSignal(on_signal)
-        inner.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
-        opening = Opening(pipeline, store, options, told, mask, env, unselected, interruptible)
+        if outer is None:
+            inner.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
         try:
-            if run_key is not None:
-                tell_of = partial(opening.tell_of, rule=orphans)
-                holding = partial(hold, store, pipeline, run_key, orphans, tell_of)
-                key = inner.enter_context(interruptible.wait(holding))
-                opened = opening.under(key, orphans)
-            else:
-                opened = opening.create() if resume is None else opening.resume(resume, orphans)
+            key = _held_key(request, told, inner, interruptible)
+            opened = _opened(request, pipeline, key, told, mask, env, interruptible)
         except OSError as error:
             if not isinstance(error, RunStoreError):  # such as a guard that is held
                 ending.hooks = hooks
             raise
         if isinstance(opened, RunView):
             return RunResult(opened.id, opened.status, opened.receipt or "", None, was_done=True)
-        run, kept = opened
+        pipeline, unselected, run, kept = opened
         heard.run_is_open()
         ending.hooks = hooks = replace(hooks, run_id=run.id, params=kept.params)
         inner.enter_context(run)
         inner.callback(stop.close)
+        if outer is not None:
+            outer.on_open(run.id)
         inner.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
+        children = Children(store, request.options, kept.children, request.orphans, _run_inside)
         around = Surroundings(
             pipeline,
             run,
-            run.run_key or run.id,
+            (run.run_key or run.id) if outer is None else outer.run_key,
             stop,
             env,
             interruptible,
@@ -194,9 +229,98 @@ def run_pipeline(
             mask,
             limits,
             kept.keys,
+            None if outer is None else outer.around,
+            pipeline.timeout_s is not None or (outer is not None and outer.is_limited),
+            children.run,
+            None if outer is None else outer.around.seats,
+            threading.Event() if outer is None else outer.around.lost,
         )
-        whole = _PipelineRun(around, options, told, kept.choices, unselected)
+        whole = _PipelineRun(around, request.options, told, kept, unselected, children)
         return whole.run(store.path, partial(hooks.start, stop))
+
+
+def _prepare_this_process(pipeline: Pipeline, stack: contextlib.ExitStack) -> None:
+    """Let it import what the jobs call, catch what that prints, and take its jobs with it."""
+    if pipeline.has_calls:
+        stack.enter_context(importing_from(pipeline.root))
+        stack.enter_context(captured())
+    stack.enter_context(ending_with_us())
+
+
+def _held_key(
+    request: _Request,
+    told: _Handlers,
+    stack: contextlib.ExitStack,
+    interruptible: Interruptible,
+) -> RunKey | None:
+    """Hold the run key until the run has been left; None: there is none."""
+    if request.run_key is None:
+        return None
+    tell = partial(_tell_of_orphan, told, request.orphans)
+    holding = partial(hold, request.store, request.pipeline, request.run_key, request.orphans, tell)
+    return stack.enter_context(interruptible.wait(holding))
+
+
+class _Opened(NamedTuple):
+    """A run that has been opened: the pipeline with loops over parameters unfolded, and more."""
+
+    pipeline: Pipeline
+    unselected: dict[str, str]
+    run: Run
+    kept: Kept
+
+
+def _opened(
+    request: _Request,
+    pipeline: Pipeline,
+    key: RunKey | None,
+    told: _Handlers,
+    mask: Mask,
+    env: Mapping[str, str],
+    interruptible: Interruptible,
+) -> _Opened | RunView:
+    """Open the run: a new one, or one that is gone on with; or give the one that was all."""
+    store, options, outer = request.store, request.options, request.outer
+    resume = request.resume if key is None else store.find_run(pipeline.id, key.run_key)
+    before = None if resume is None else store.read(resume)
+    params = _params(pipeline, options, before)
+    sha256, pipeline = pipeline.sha256(), unfold_pipeline(pipeline, params)
+    unselected = left_out(pipeline, options)
+    if key is not None and before is not None:
+        key.announce(before.id)
+        if is_done(before, pipeline, unselected):
+            refuse_other_params(before, options.params, mask)
+            return before
+    opening = Opening(
+        pipeline,
+        sha256,
+        params,
+        store,
+        options,
+        told,
+        mask,
+        env,
+        unselected,
+        interruptible,
+        {} if outer is None else {"parent": outer.parent},
+    )
+    if before is None:
+        run, kept = opening.create(key)
+    else:
+        run, kept = opening.resume(before, request.orphans, key)
+    return _Opened(pipeline, unselected, run, kept)
+
+
+def _tell_of_orphan(told: _Handlers, rule: OrphanRule, orphan: Orphan) -> None:
+    told(orphan_found(orphan, rule))
+
+
+def _params(pipeline: Pipeline, options: Options, before: RunView | None) -> dict[str, Any]:
+    """The parameters of the run."""
+    known = parameters_of(pipeline)
+    if before is None:
+        return param_values(known, options.params)
+    return resumed_params(known, before.begin, options.params)
 
 
 def _presumed(pipeline: Pipeline, options: Options) -> dict[str, Any]:
@@ -263,14 +387,17 @@ class _PipelineRun:
         around: Surroundings,
         options: Options,
         handlers: _Handlers,
-        choices: Choices,
+        kept: Kept,
         left_out: Mapping[str, str],
+        children: Children,
     ) -> None:
         self._around = around
         self._options = options
         self._emit = handlers
-        self._choices = choices
+        self._choices = dict(kept.choices)
         self._left_out = left_out
+        self._children = children
+        self._unfolding = Unfolding(around, kept, self._choices)
         self._has_failed = False
         self._counts: Counter[str] = Counter()
         self._hung = False
@@ -285,8 +412,8 @@ class _PipelineRun:
             self._emit(event)
         on_start()
         halted_by: str | None = None
-        for whole_stage in pipeline.stages:
-            stage = self._to_run(whole_stage)
+        for written_stage in pipeline.stages:
+            stage = self._to_run(self._unfolded(written_stage, halted_by))
             if halted_by is not None:
                 self._not_run(stage, stage.jobs, "skipped", halted_by)
             elif stage.jobs:
@@ -297,14 +424,32 @@ class _PipelineRun:
         by = {"signal": stop.signal} if status == "interrupted" else {}
         receipt = str(run.end(status, duration_s=duration_s, **by))
         self._emit(RunFinished(run.id, status, dict(self._counts), duration_s, receipt))
-        return RunResult(run.id, status, receipt, stop.signal, self._hung)
+        hung = self._hung or self._children.hung
+        return RunResult(run.id, status, receipt, stop.signal, hung)
 
     def _chosen(self) -> Iterator[JobChosen]:
+        folded = folded_jobs(self._around.pipeline)
         for stage in self._around.pipeline.stages:
             for job in stage.jobs:
                 choice = self._choices.get(job.id)
-                if choice is not None:
+                if choice is not None and job.id not in folded:
                     yield JobChosen(stage.name, job.id, choice.is_kept, choice.reason)
+
+    def _unfolded(self, stage: Stage, halted_by: str | None) -> Stage:
+        """The stage with jobs in place of its loops; as it is if it is not to run."""
+        if not has_loop(stage):
+            return stage
+        skipped = {
+            job.id for job in stage.jobs if halted_by is not None or job.id in self._left_out
+        }
+        for event in self._unfolding.skip(stage, skipped, halted_by or "not selected"):
+            self._has_failed |= event.job_id not in self._left_out
+            self._hear(event)
+        self._counts["succeeded"] += self._unfolding.kept(skipped)
+        stage, events = self._unfolding.unfold(stage, skipped)
+        for each in events:
+            self._emit(each)
+        return stage
 
     def _is_kept(self, job: Job) -> bool:
         return job.id in self._choices and self._choices[job.id].is_kept
@@ -326,16 +471,29 @@ class _PipelineRun:
     def _run_stage(self, stage: Stage) -> str | None:
         """Run one stage; gives why no later one may run, or None."""
         run, workers = self._around.run, workers_for(stage, self._options.max_workers)
+        if self._around.seats is not None:
+            workers = min(workers, self._around.seats.most)
         run.append("stage_begin", stage=stage.name, workers=workers)
         self._emit(StageStarted(stage.name, len(stage.jobs), workers))
         stop_on_failure = self._options.stops(self._around.pipeline, stage)
-        stage_run = StageRun(self._around, stage, stop_on_failure=stop_on_failure)
+        around = replace(self._around, seats=self._seats(stage, workers))
+        stage_run = StageRun(around, stage, stop_on_failure=stop_on_failure)
         stage_run.run(workers, self._hear)
         self._hung = self._hung or stage_run.hung
-        self._not_run(stage, stage_run.queue.rest(), "cancelled", stage_run.queue.halted_by or "")
+        for job, reason in stage_run.queue.rest():
+            self._not_run(stage, [job], "cancelled", reason)
         run.append("stage_end", stage=stage.name, counts=dict(stage_run.counts))
         self._emit(StageFinished(stage.name, dict(stage_run.counts)))
         return stage_run.queue.halted_by
+
+    def _seats(self, stage: Stage, workers: int) -> Seats | None:
+        """What limits the jobs at work in this stage and in the pipelines that are jobs of it."""
+        outer = self._around.seats
+        is_said = self._options.max_workers is not None or stage.max_workers is not None
+        if is_said and (outer is not None or self._around.pipeline.has_pipelines):
+            most = self._options.max_workers or workers
+            return Seats(min(most, stage.max_workers or most), outer)
+        return outer
 
     def _not_run(self, stage: Stage, jobs: Iterable[Job], status: str, reason: str) -> None:
         for job in jobs:

@@ -8,10 +8,11 @@ from collections import Counter
 
 from lorchestra.attempt import JobAttempt, Surroundings
 from lorchestra.executors import Say, ThreadTeam
-from lorchestra.model import Outcome, Stage
+from lorchestra.model import Job, Outcome, Stage, SubPipeline
 from lorchestra.progress import Event, JobFinished, JobGivenUp, JobHeld, JobStarted
 from lorchestra.queue import Held, StageQueue, Wait
 from lorchestra.retrying import Turn
+from lorchestra.seats import Seats
 from lorchestra.stop import Cause
 
 
@@ -25,7 +26,12 @@ class StageRun:
     """
 
     def __init__(self, around: Surroundings, stage: Stage, *, stop_on_failure: bool) -> None:
-        self.queue = StageQueue(stage.jobs, stop_on_failure=stop_on_failure, limits=around.limits)
+        self.queue = StageQueue(
+            stage.jobs,
+            stop_on_failure=stop_on_failure,
+            limits=around.limits,
+            seating=_Seating(around.seats),
+        )
         self.counts: Counter[str] = Counter()
         self.hung = False
         self._stop_on_failure = stop_on_failure
@@ -46,21 +52,30 @@ class StageRun:
         Raises:
             RunStoreError, OSError: The record cannot be written. Running jobs were waited for.
         """
-        stop = self._around.stop
+        stop, seats = self._around.stop, self._around.seats
         stop.when_requested = self._wake
-        if workers == 1:
+        if seats is not None:
+            seats.listen(self._wake)
+        if workers == 1 and not self._must_be_left():
             self._work(0, hear)
         else:
             team: ThreadTeam[Event] = ThreadTeam(workers)
             stop.when_forced = team.look_up
             team.run(self._work, hear, self._give_up_hung)
         stop.when_requested = stop.when_forced = None
+        if seats is not None:
+            seats.leave(self._wake)
         if self._error is not None:
             raise self._error
         if self._around.is_stopping():
             # Where all workers were given up, none of them has come to ask for the next job.
             self.queue.halt(self._around.why_stopping())
         self._tell_given_up(hear)
+
+    def _must_be_left(self) -> bool:
+        """Whether a function may run here that nothing can interrupt: this thread must not wait."""
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        return not in_main_thread and any(job.is_in_thread for job in self._stage.jobs)
 
     def _work(self, worker: int, say: Say[Event]) -> None:
         """Run one job after another until there is none to start."""
@@ -71,6 +86,7 @@ class StageRun:
             self._note(error)
 
     def _note(self, error: BaseException) -> None:
+        self._around.lost.set()
         with self._changed:
             self._error = self._error or error
             self._changed.notify_all()
@@ -88,7 +104,7 @@ class StageRun:
             with self._changed:
                 if is_stopping:
                     self.queue.halt(self._around.why_stopping())
-                if self._error is not None:
+                if self._around.lost.is_set():
                     self.queue.halt("the record cannot be written")
                 now = time.monotonic()
                 found, held = self.queue.next(now), self.queue.held(now)
@@ -121,7 +137,13 @@ class StageRun:
         say(JobHeld(self._stage.name, held.job.id, what))
 
     def _run_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
-        attempt = JobAttempt(self._around, turn)
+        try:
+            self._try_job(worker, turn, say)
+        finally:
+            _Seating(self._around.seats).leave(turn.job)
+
+    def _try_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
+        attempt = JobAttempt(self._around, turn, say)
         say(JobStarted(self._stage.name, turn.job.id, attempt.number))
         self._running[worker] = attempt
         try:
@@ -184,3 +206,28 @@ class StageRun:
         if outcome is not None:
             self._finish(attempt, outcome, say)
         return outcome is not None
+
+
+class _Seating:
+    """Where the jobs of a stage sit; one that is a pipeline needs no seat: its jobs do."""
+
+    def __init__(self, seats: Seats | None) -> None:
+        self._seats = seats
+
+    def has_seat(self, job: Job) -> bool:
+        """Whether there is a seat, or the job needs none."""
+        seats = self._for(job)
+        return seats is None or seats.has_free()
+
+    def sit_down(self, job: Job) -> bool:
+        """Take a seat if the job needs one; False: there is none."""
+        seats = self._for(job)
+        return seats is None or seats.take()
+
+    def leave(self, job: Job) -> None:
+        """Give it back when the job has ended; all who wait for one look again."""
+        if (seats := self._for(job)) is not None:
+            seats.give_back()
+
+    def _for(self, job: Job) -> Seats | None:
+        return None if isinstance(job.action, SubPipeline) else self._seats

@@ -85,6 +85,12 @@ class Stop:
             self._timer.daemon = True
             self._timer.start()
 
+    def pass_on(self, cause: Cause, signal: int | None) -> None:
+        """The same, for what was asked of the run around this one, which will force it in time."""
+        with self._turn:
+            self.signal = self.signal or signal
+        self._ask(cause)
+
     def force(self) -> None:
         """Kill everything that still runs."""
         with self._turn:

@@ -147,7 +147,14 @@ PROJECT = {
                  limits: [x]}
               - {id: program, command: [echo]}
               - {id: function, call: "math:sqrt", with: {x: 4}}
+              - {id: inner, pipeline: inner}
+          - name: t
+            jobs:
+              - {id: looped, run: "true", loop: {over: "@run.program.items"}}
+          - name: u
+            loop: {over: "@run.program.items", jobs: [{id: other, run: "true"}]}
     """,
+    "inner.yaml": "stages: [{name: s, jobs: [{id: a, run: 'true'}]}]",
     "wrong.yaml": "stages: []",
 }
 OBJECTS = {
@@ -155,7 +162,9 @@ OBJECTS = {
     "A skipped run as JSON": ["pipeline nested --guard fail", "runs logs last again"],
     "A plan as JSON": ["pipeline p --only shell --dry-run --json"],
     "Checked files as JSON": ["validate p wrong nothing --json"],
-    "Jobs as JSON": [f"jobs show {job} --json" for job in ("shell", "program", "function")],
+    "Jobs as JSON": [
+        f"jobs show {job} --json" for job in ("shell", "program", "function", "inner", "looped")
+    ],
     "Runs as JSON": ["runs list --json"],
     "A report as JSON": ["runstore verify --json"],
     "A compaction as JSON": ["runstore compact --json"],
@@ -164,7 +173,7 @@ OBJECTS = {
     "Statistics as JSON": ["runstore stats --json"],
 }
 # What stands below these is the user's.
-OPEN_KEYS = ("env", "limits", "params", "statuses", "with")
+OPEN_KEYS = ("env", "limits", "loop", "params", "statuses", "with")
 
 
 @pytest.fixture(scope="module")

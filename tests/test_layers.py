@@ -29,16 +29,17 @@ LAYERS = {
     "lorchestra": [
         [
             *("belonging", "durations", "errors", "jobobject", "masking", "paths", "quota"),
-            *("stop", "tail", "webhook", "wording"),
+            *("seats", "stop", "tail", "webhook", "wording"),
         ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
-            *("binding", "capture", "executors", "limits", "orphans", "params", "plan", "process"),
-            *("resuming", "retrying", "signals"),
+            *("binding", "capture", "executors", "fanout", "limits", "orphans", "params", "plan"),
+            *("process", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
         ["attempt", "child", "hooks", "progress"],
-        ["opening", "stage"],
+        ["opening", "nesting", "stage"],
+        ["unfolding"],
         ["runner"],
         ["cli"],
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
-    from runstore import RunStore, RunView
+    from runstore import RunStore, RunSummary, RunView
 
 DEFAULT_STORE = ".lorchestra"
 LAST = "last"
@@ -116,8 +117,8 @@ def run_id_of(store: RunStore, reference: str) -> str:
         RunReferenceError: There is no such run, or there are several.
     """
     run_ids = store.run_ids()
-    if reference == LAST and run_ids:
-        return run_ids[0]
+    if reference == LAST and (last := next(_by_themselves(store), None)) is not None:
+        return last.id
     if reference in run_ids:
         return reference
     found = [run_id for run_id in run_ids if reference and run_id.startswith(reference.lower())]
@@ -129,6 +130,11 @@ def run_id_of(store: RunStore, reference: str) -> str:
     guesses = did_you_mean(near(reference, run_ids[:100]))
     what = f"no run {reference!r}" if reference != LAST else "no run yet"
     raise RunReferenceError(f"{what} in the store {store.path}{guesses}")
+
+
+def _by_themselves(store: RunStore) -> Iterator[RunSummary]:
+    """The runs that are not inside others, newest first."""
+    return (run for run in store.runs() if run.parent is None)
 
 
 def run_to_resume(store: RunStore, pipeline: Pipeline, reference: str) -> RunView | None:
@@ -145,7 +151,7 @@ def run_to_resume(store: RunStore, pipeline: Pipeline, reference: str) -> RunVie
         RunIsAliveError: It is at work.
     """
     if reference in {LAST, UNFINISHED}:
-        of_pipeline = (run for run in store.runs() if run.pipeline == pipeline.id)
+        of_pipeline = (run for run in _by_themselves(store) if run.pipeline == pipeline.id)
         meant = (run for run in of_pipeline if reference == LAST or run.status != "succeeded")
         found = next(meant, None)
         if found is None:

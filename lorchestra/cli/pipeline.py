@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,6 +30,7 @@ from lorchestra.cli.units import Seconds
 from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
+from lorchestra.fanout import unfold_pipeline
 from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
 from lorchestra.params import param_values, parsed_params, resumed_params
@@ -386,17 +386,17 @@ def _print_plan(
     from lorchestra.jobkeys import done_before, keys_of
     from lorchestra.report.plan import plan_object, plan_text
     from lorchestra.resuming import Choices, choices_for
+    from lorchestra.runkeys import is_done
     from runstore import RunStore
 
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
-    unselected = left_out(pipeline, options)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     choices: Choices = {}
     run_id: str | None = None
     view: RunView | None = None
     if folder is not None and (resume is not None or run_key is not None):
         found = _run_to_go_on_with(
-            pipeline, options, folder, resume, run_key, unselected, mask, as_json=as_json
+            pipeline, options, folder, resume, run_key, mask, as_json=as_json
         )
         if isinstance(found, _Said):
             return
@@ -404,17 +404,23 @@ def _print_plan(
     if view is not None:
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
-        choices, run_id = choices_for(pipeline, view, digests(pipeline, params)), view.id
+    params = param_values(parameters_of(pipeline), options.params)
+    unfolded = unfold_pipeline(pipeline, params)
+    unselected, sha256 = left_out(unfolded, options), digests(unfolded, params)
+    if view is not None:
+        if run_key is not None and is_done(view, unfolded, unselected):
+            _say_done(view, as_json=as_json)
+            return
+        choices, run_id = choices_for(unfolded, view, sha256), view.id
         unselected = {
             job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
         }
-    check_references(pipeline, env, unselected)
+    check_references(unfolded, env, unselected)
     if folder is not None:
-        params = param_values(parameters_of(pipeline), options.params)
-        keys, sha256 = keys_of(pipeline, params, env, mask), digests(pipeline, params)
+        keys = keys_of(unfolded, params, env, mask)
         kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
-        wanted = {job.id for job in pipeline.jobs} - kept - unselected.keys()
-        done = done_before(RunStore(folder), pipeline, keys, sha256, wanted, run_id)
+        wanted = {job.id for job in unfolded.jobs} - kept - unselected.keys()
+        done = done_before(RunStore(folder), unfolded, keys, sha256, wanted, run_id)
         choices |= {job_id: each.choice for job_id, each in done.items()}
     if as_json:
         show_json(plan_object(pipeline, options, choices, run_id, mask))
@@ -432,13 +438,12 @@ def _run_to_go_on_with(
     folder: Path,
     resume: str | None,
     run_key: str | None,
-    unselected: Collection[str],
     mask: Mask,
     *,
     as_json: bool,
 ) -> RunView | _Said | None:
     """The run that would be gone on with; None: there would be a new one."""
-    from lorchestra.runkeys import refuse_other_params, refuse_secret, standing
+    from lorchestra.runkeys import refuse_other_params, refuse_secret
     from runstore import RunStore
 
     store = RunStore(folder)
@@ -452,13 +457,12 @@ def _run_to_go_on_with(
     if resume is not None and run_id_of_key(store, pipeline, resume, run_key) is None:
         _say_nothing_to_resume(store, pipeline, None, as_json=as_json)
         return _Said()
-    view, is_done = standing(store, pipeline, run_key, unselected)
-    if view is not None:
-        refuse_other_params(view, options.params, mask)
-        refuse_at_work(view)
-    if view is not None and is_done:
-        _say_done(view, as_json=as_json)
-        return _Said()
+    run_id = store.find_run(pipeline.id, run_key)
+    if run_id is None:
+        return None
+    view = store.read(run_id)
+    refuse_other_params(view, options.params, mask)
+    refuse_at_work(view)
     return view
 
 

@@ -158,16 +158,29 @@ def _summary_object(summary: RunSummary) -> dict[str, object]:
         "started": summary.started,
         "ended": summary.ended,
         "duration_ms": None if elapsed is None else round(elapsed * 1000, 3),
+        **({} if summary.parent is None else {"parent": summary.parent}),
     }
 
 
+def _parent(view: RunView) -> str:
+    """The run inside which a run ran, and the job that it was there."""
+    parent = view.begin.get("parent")
+    if not isinstance(parent, dict):
+        return ""
+    return f"{parent.get('run')}, job {short(str(parent.get('job')))}"
+
+
 def _remark(job: Job) -> str:
-    """Why a job did not succeed, or did without running."""
+    """Why a job did not succeed, or did without running; of a pipeline otherwise its run."""
     from lorchestra.report.summary import error_of
 
     if job.kept:
         return job.reason or ""
-    return "" if job.status in {"succeeded", "running", "planned"} else error_of(job)
+    child = job.attempts[-1].child if job.attempts else None
+    if job.status in {"succeeded", "running", "planned"}:
+        return f"run {child}" if child else ""
+    text = error_of(job)
+    return text if child is None or child in text else f"{text}; run {child}"
 
 
 def _run_text(view: RunView) -> str:
@@ -184,6 +197,7 @@ def _run_text(view: RunView) -> str:
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
         f"started   {local_time(view.started)}, took {took}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
+        *([f"parent    {_parent(view)}"] if _parent(view) else []),
         *([f"resumed   {counted(view.segment - 1, 'time')}"] if view.segment > 1 else []),
         f"receipt   {view.receipt or '-'}",
         f"folder    {view.path}",

@@ -44,6 +44,24 @@ def find_pipeline(name: str, start: Path) -> tuple[Path, Path]:
     raise PipelineNotFoundError(name, [*map(shown_path, candidates)], _near_names(name, root))
 
 
+def find_inner_pipeline(name: str, root: Path) -> Path | None:
+    """Find the file of a pipeline that is a job of another; None: there is none.
+
+    Args:
+        name: A path, relative to the project folder, or a name; as for `find_pipeline`.
+        root: The project folder.
+    """
+    if not name or "\0" in name:
+        return None
+    candidates = [absolute(root / name)] if _is_path(name) else _candidates(name, root)
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def near_pipelines(name: str, root: Path) -> tuple[str, ...]:
+    """The names of pipelines of a project that look like the one given."""
+    return _near_names(name, root)
+
+
 def find_pipelines(root: Path) -> list[Path]:
     """The pipelines of a project: the files of its folder `pipelines`, then its own.
 

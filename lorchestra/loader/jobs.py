@@ -5,26 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorchestra.loader import values
-from lorchestra.loader.actions import ACTION_KEYS, read_action
+from lorchestra.loader.actions import ACTION_KEYS, PipelineLibrary, read_action
 from lorchestra.loader.fields import Fields
 from lorchestra.loader.files import name_of
 from lorchestra.loader.limits import read_needs
+from lorchestra.loader.loops import read_repetition
 from lorchestra.loader.nodes import MapNode, Node
 from lorchestra.loader.problems import Mistake, Problems
 from lorchestra.loader.retries import read_retries
 from lorchestra.loader.uses import note_references
-from lorchestra.model import Action, Call, Job
+from lorchestra.model import Action, Call, Job, SubPipeline
 from lorchestra.wording import quoted
 
 LONGEST_ID_BYTES = 10_000
 JOB_KEYS = (
     *(*ACTION_KEYS, "env", "cwd", "tags", "allow_failure", "description"),
     *("timeout", "total_timeout", "retries", "isolation", "limits", "idempotency_key"),
+    *("loop", "matrix"),
 )
 
 
 def read_job(
-    node: MapNode, job_id: str | None, problems: Problems, source: Path, id_key: str | None = None
+    node: MapNode,
+    job_id: str | None,
+    problems: Problems,
+    source: Path,
+    library: PipelineLibrary,
+    id_key: str | None = None,
 ) -> Job | None:
     """Read what a job does.
 
@@ -33,6 +40,7 @@ def read_job(
         job_id: The id; None if it is mistaken, which has been noted.
         problems: Where mistakes are noted.
         source: The file that the mapping stands in.
+        library: Where pipelines are found that are jobs.
         id_key: The key that the id was read from, if it stands in the mapping.
 
     Returns:
@@ -44,7 +52,7 @@ def read_job(
     """
     before = len(problems)
     fields = Fields(node, JOB_KEYS if id_key is None else (id_key, *JOB_KEYS), problems)
-    action = read_action(fields)
+    action = read_action(fields, library)
     env = _env(fields)
     cwd = fields.read("cwd", values.filled)
     description = fields.read("description", values.text)
@@ -56,6 +64,7 @@ def read_job(
     allow_failure = bool(fields.read("allow_failure", values.flag))
     limits = read_needs(fields, job_id or "")
     idempotency_key = fields.read("idempotency_key", values.filled)
+    loop = read_repetition(fields, job_id or "")
     note_references(node, job_id or "", problems)
     if job_id is None or action is None or len(problems) > before:
         return None
@@ -74,16 +83,20 @@ def read_job(
         allow_failure,
         limits,
         idempotency_key,
+        loop,
     )
 
 
-def read_job_file(document: Node, source: Path, problems: Problems) -> Job | None:
+def read_job_file(
+    document: Node, source: Path, problems: Problems, library: PipelineLibrary
+) -> Job | None:
     """Read a file that holds one job, whose id is the name of the file.
 
     Args:
         document: What the file holds.
         source: The file.
         problems: Where mistakes are noted.
+        library: Where pipelines are found that are jobs.
 
     Returns:
         The job; None if anything is wrong with it.
@@ -98,7 +111,7 @@ def read_job_file(document: Node, source: Path, problems: Problems) -> Job | Non
     if given and problems.check(read_id, given.value, "job_id") not in {None, name}:
         must = f"job_id must be the name of the file, {quoted(name)}, or be left out"
         problems.add(given.value, must)
-    return read_job(node, name, problems, source, id_key="job_id")
+    return read_job(node, name, problems, source, library, id_key="job_id")
 
 
 def read_id(node: Node, what: str) -> str:
@@ -124,7 +137,8 @@ def id_mistake(name: str) -> str | None:
 
 def _isolation(fields: Fields, action: Action | None) -> str:
     isolation = fields.read("isolation", values.one_of("thread", "process"))
-    if isolation is not None and action is not None and not isinstance(action, Call):
+    other = action is not None and not isinstance(action, Call | SubPipeline)
+    if isolation is not None and other:
         fields.problems.add(fields.key("isolation"), "isolation is only for a call")
     return isolation or "thread"
 

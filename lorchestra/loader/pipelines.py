@@ -55,10 +55,10 @@ def read_pipeline(
     params = read_params(fields)
     secrets, quotas = read_secrets(fields), read_quotas(fields)
     hooks = read_hooks(fields, params)
-    reader = StageReader(source, problems, _defined(fields, source), library)
+    reader = StageReader(source, problems, _defined(fields, source, library), library)
     listed = fields.need("stages", values.listing, "a pipeline")
     stages = reader.read(listed) if listed else ()
-    check_references(reader.stage_of, params, problems)
+    check_references(reader.stage_of, reader.loops, params, problems)
     if needs := needs_of(reader.stage_of, problems):
         # Who needs no limit does not read the configuration.
         quotas = (*quotas, *load_config(root).limits)
@@ -90,12 +90,12 @@ def _pipeline_id(fields: Fields, source: Path) -> str | None:
     return name
 
 
-def _defined(fields: Fields, source: Path) -> dict[str, Job | None]:
+def _defined(fields: Fields, source: Path, library: JobLibrary) -> dict[str, Job | None]:
     node = fields.read("jobs", values.mapping)
     jobs: dict[str, Job | None] = {}
     for name, (key, value) in node.entries.items() if node else ():
         if mistake := id_mistake(name):
             fields.problems.add(key, mistake)
         body = fields.problems.check(values.mapping, value, f"job {quoted(name)}")
-        jobs[name] = read_job(body, name, fields.problems, source) if body else None
+        jobs[name] = read_job(body, name, fields.problems, source, library) if body else None
     return jobs

@@ -42,12 +42,16 @@ class Mistake(Exception):  # noqa: N818 - not a failure: it becomes one of the p
 
 
 class Use(NamedTuple):
-    """A reference of a job, and where it stands: it is checked when all jobs are known."""
+    """A reference of a job, and where it stands: it is checked when all jobs are known.
+
+    One of the job's loop itself says whether there is an item already: `in_loop`.
+    """
 
     job_id: str
     reference: Reference
     place: Place
     problems: Problems
+    in_loop: bool | None = None
 
 
 class Need(NamedTuple):
@@ -121,6 +125,12 @@ class Report:
         self._files: list[Problems] = []
         self._noted = Noted([], [])
 
+    def of_inner(self) -> Report:
+        """Begin to read a pipeline inside another: its jobs have nothing to do with those here."""
+        inner = Report()
+        inner._files = self._files
+        return inner
+
     def of(self, path: Path) -> Problems:
         """Begin to read one more file."""
         problems = Problems(path, self._noted)
@@ -133,7 +143,8 @@ class Report:
         Raises:
             PipelineSyntaxError: There was a mistake in one of the files.
         """
-        found = [problem for problems in self._files for problem in problems.in_order()]
+        told = (problem for problems in self._files for problem in problems.in_order())
+        found = list(dict.fromkeys(told))  # a job file may be read for several pipelines
         if found or value is None:
             raise PipelineSyntaxError(found)
         return value

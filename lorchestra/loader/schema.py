@@ -52,7 +52,7 @@ def pipeline_schema() -> Schema:
 def job_file_schema() -> Schema:
     """The schema of a job file."""
     job = _job({"job_id": _said(_ID, "Must be the name of the file, without .yaml.")})
-    parts = {"retries": _retries()}
+    parts = {"retries": _retries(), **_loops()}
     return {"$schema": DIALECT, "title": "lorchestra job", **job, "$defs": parts}
 
 
@@ -64,6 +64,55 @@ def _parts() -> Schema:
         "parameter": _parameter(),
         "retries": _retries(),
         "hook": _hook(),
+        **_loops(),
+    }
+
+
+def _loops() -> Schema:
+    loop = {"over": _over(), **_of_items()}
+    return {"loop": {**_mapping(loop), **_needs("over")}, "matrix": _matrix()}
+
+
+def _over() -> Schema:
+    return {
+        "description": "The items: a list, or what stands for one.",
+        "type": ["array", "string"],
+        "pattern": r"^(@(params|payload|run)\.[^\s]+|\$\{(params|payload|run)\.[^}]+\})$",
+    }
+
+
+def _of_items() -> Schema:
+    return {
+        "key": {
+            "description": "What the ids of an item's jobs are made from.",
+            "type": "string",
+            "pattern": r"(^@|\$\{)(item|matrix)",
+        },
+        "payload": {
+            "description": "What `payload` stands for in the jobs.",
+            "type": "object",
+        },
+    }
+
+
+def _matrix() -> Schema:
+    point = {"type": ["string", "number", "boolean"], "minLength": 1}
+    entry = {"type": "object", "minProperties": 1, "additionalProperties": point}
+    entries = {"type": "array", "items": entry}
+    return {
+        "type": "object",
+        "properties": {
+            "include": _said(entries, "Further combinations."),
+            "exclude": _said(entries, "Combinations that are left out."),
+        },
+        "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$"},
+        "additionalProperties": {
+            "type": "array",
+            "minItems": 1,
+            "items": point,
+            "uniqueItems": True,
+        },
+        "not": {"propertyNames": {"enum": ["include", "exclude"]}},
     }
 
 
@@ -114,24 +163,41 @@ def _pipeline() -> Schema:
 
 
 def _stage() -> Schema:
+    jobs = {
+        "description": "Ids of jobs, and jobs. They may run at the same time.",
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": ["string", "object"],
+            "if": {"type": "string"},
+            "then": _ID,
+            "else": {"$ref": "#/$defs/inline_job"},
+        },
+    }
+    in_loop = _said(jobs, "The jobs of each item, one after another.")
+    loop = {"over": _over(), **_of_items(), "jobs": in_loop}
     properties = {
         "name": _said(_LABEL, "Once in the pipeline."),
         "description": _said(_TEXT, "For people; no effect."),
-        "jobs": {
-            "description": "Ids of jobs, and jobs. They may run at the same time.",
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": ["string", "object"],
-                "if": {"type": "string"},
-                "then": _ID,
-                "else": {"$ref": "#/$defs/inline_job"},
-            },
+        "jobs": jobs,
+        "loop": {
+            "description": "The jobs of the stage, and what they are repeated for.",
+            **_mapping(loop),
+            **_needs("over", "jobs"),
         },
+        "over": _over(),
+        **_of_items(),
         "max_workers": _said(_WORKERS, "How many run at once by default, and at most."),
         "stop_on_failure": _said(_FLAG, "This stage's own rule."),
     }
-    return {**_mapping(properties), **_needs("name", "jobs")}
+    beside = dict.fromkeys(("jobs", "over", "key", "payload"), False)
+    return {
+        **_mapping(properties),
+        **_needs("name"),
+        "if": {"required": ["loop"]},
+        "then": {"properties": beside},
+        "else": {"required": ["jobs"], "dependentRequired": {"key": ["over"], "payload": ["over"]}},
+    }
 
 
 def _job(own: Schema) -> Schema:
@@ -144,10 +210,10 @@ def _job(own: Schema) -> Schema:
             "type": "string",
             "pattern": rf"^{_DOTTED}:{_DOTTED}$",
         },
+        "pipeline": _said(_FILLED, "Another pipeline, by its name or its path."),
         "with": {
-            "description": "The arguments of the function.",
+            "description": "The arguments of the function, or the parameters of the pipeline.",
             "type": "object",
-            "propertyNames": {"pattern": _IDENTIFIER},
         },
         "env": {
             "description": "Variables for this job.",
@@ -183,11 +249,27 @@ def _job(own: Schema) -> Schema:
         },
         "idempotency_key": _said(_FILLED, "Once it has succeeded under it, it is not run again."),
         "allow_failure": _said(_FLAG, "Its failure neither fails the run nor stops it."),
+        "loop": {"description": "What it is repeated for.", "$ref": "#/$defs/loop"},
+        "matrix": {
+            "description": "Values by name: it is repeated for each combination.",
+            "$ref": "#/$defs/matrix",
+        },
         "description": _said(_TEXT, "For people; no effect."),
     }
-    one_action = [_needs(name) for name in ("run", "command", "call")]
-    depends = {"with": ["call"], "isolation": ["call"]}
-    return {**_mapping(properties), "oneOf": one_action, "dependentRequired": depends}
+    one_action = [_needs(name) for name in ("run", "command", "call", "pipeline")]
+    has_arguments = {"anyOf": [_needs("call"), _needs("pipeline")]}
+    alone = {"properties": dict.fromkeys(("env", "cwd", "isolation"), False)}
+    return {
+        **_mapping(properties),
+        "oneOf": one_action,
+        "dependentRequired": {"isolation": ["call"]},
+        "dependentSchemas": {"with": has_arguments, "pipeline": alone, "call": _call_arguments()},
+        "not": _needs("loop", "matrix"),
+    }
+
+
+def _call_arguments() -> Schema:
+    return {"properties": {"with": {"propertyNames": {"pattern": _IDENTIFIER}}}}
 
 
 def _retries() -> Schema:

@@ -42,6 +42,23 @@ class JobChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopUnfolded:
+    """The items of a loop are known: so many, for these jobs as written."""
+
+    stage: str
+    job_ids: tuple[str, ...]
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemGone:
+    """A job that a loop made in the run before is not made any more."""
+
+    stage: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted:
     """A stage begins, with so many workers."""
 
@@ -134,6 +151,14 @@ class HookFailed:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class InChild:
+    """Something has happened in the pipeline that a job is."""
+
+    job_id: str
+    event: Event
+
+
 Event = (
     OrphanFound
     | RunStarted
@@ -147,5 +172,8 @@ Event = (
     | StageFinished
     | RunFinished
     | HookFailed
+    | LoopUnfolded
+    | ItemGone
+    | InChild
 )
 Handler = Callable[[Event], object]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lorchestra.masking import Mask
-from lorchestra.progress.events import Event, JobFinished, JobStarted
+from lorchestra.progress.events import Event, InChild, JobFinished, JobStarted
 from lorchestra.report.logs import TAIL_LINES, log_tail
 from lorchestra.report.text import counted, printable, short
 
@@ -23,10 +24,20 @@ class Failures:
 
     def __call__(self, event: Event) -> None:
         """Keep the event if it is a failure that no further attempt can make good."""
-        if isinstance(event, JobFinished) and event.outcome.status not in _NO_FAILURE:
+        if isinstance(event, InChild):
+            self._take_inner(event)
+        elif isinstance(event, JobFinished) and event.outcome.status not in _NO_FAILURE:
             self._finished.append(event)
         elif isinstance(event, JobStarted) and event.attempt > 1:
             self._finished = [each for each in self._finished if each.job_id != event.job_id]
+
+    def _take_inner(self, event: InChild) -> None:
+        """Keep a failure inside a pipeline that is a job, with the names of all jobs around it."""
+        name, inner = event.job_id, event.event
+        while isinstance(inner, InChild):
+            name, inner = f"{name}: {inner.job_id}", inner.event
+        if isinstance(inner, JobFinished | JobStarted):
+            self(replace(inner, job_id=f"{name}: {inner.job_id}"))
 
     def lines(self, more: str) -> Iterator[str]:
         """The report, line by line; nothing when nothing failed.

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from lorchestra.plan import NOT_SELECTED
 from lorchestra.progress.events import (
     Event,
+    InChild,
+    ItemGone,
     JobChosen,
     JobFinished,
     JobGivenUp,
     JobHeld,
     JobNotRun,
     JobStarted,
+    LoopUnfolded,
     OrphanFound,
     RunFinished,
     RunStarted,
@@ -41,8 +44,10 @@ def _line(event: Event) -> str | None:
         case RunStarted():
             size = f"{counted(event.jobs, 'job')} in {counted(event.stages, 'stage')}"
             return f"run {event.run_id} of {short(event.pipeline_id)}: {size}"
-        case OrphanFound() | JobChosen():
+        case OrphanFound() | JobChosen() | ItemGone():
             return _of_resume(event)
+        case LoopUnfolded() | InChild():
+            return _of_fan_out(event)
         case StageStarted():
             size = f"{counted(event.jobs, 'job')}, {counted(event.workers, 'worker')}"
             return f"stage {short(event.stage)}: {size}"
@@ -56,6 +61,14 @@ def _line(event: Event) -> str | None:
             )
         case _:
             return None
+
+
+def _of_fan_out(event: LoopUnfolded | InChild) -> str | None:
+    if isinstance(event, LoopUnfolded):
+        names = ", ".join(map(short, event.job_ids))
+        return f"{names}: {counted(event.items, 'item')}"
+    text = _line(event.event)
+    return None if text is None else f"{short(event.job_id)}: {text}"
 
 
 def _of_job(event: JobHeld | JobStarted | JobFinished | JobGivenUp | JobNotRun) -> str:
@@ -73,7 +86,9 @@ def _of_job(event: JobHeld | JobStarted | JobFinished | JobGivenUp | JobNotRun) 
             return f"{short(event.job_id)} {what}: {short(event.reason)}"
 
 
-def _of_resume(event: OrphanFound | JobChosen) -> str:
+def _of_resume(event: OrphanFound | JobChosen | ItemGone) -> str:
+    if isinstance(event, ItemGone):
+        return f"{short(event.job_id)} left out: no item of the loop any more"
     if isinstance(event, JobChosen):
         what = "kept" if event.is_kept else "to run"
         return f"{short(event.job_id)} {what}: {event.reason}"

@@ -5,10 +5,12 @@ line for the shell so that data cannot become commands.
 """
 
 from lorchestra.references.scope import (
+    IN_LOOPS,
     Known,
     ReferenceFailedError,
     Scope,
     data_of,
+    is_known,
     job_named,
     mistake_in,
     shown,
@@ -16,17 +18,26 @@ from lorchestra.references.scope import (
     value_of,
 )
 from lorchestra.references.shellline import shell_line, shell_mistake, shown_line
-from lorchestra.references.template import Reference, Template, parse, references_in
+from lorchestra.references.template import (
+    Reference,
+    Template,
+    only_reference,
+    parse,
+    references_in,
+)
 
 __all__ = [
+    "IN_LOOPS",
     "Known",
     "Reference",
     "ReferenceFailedError",
     "Scope",
     "Template",
     "data_of",
+    "is_known",
     "job_named",
     "mistake_in",
+    "only_reference",
     "parse",
     "references_in",
     "shell_line",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 from lorchestra.references.template import Part, Reference, parse
 from lorchestra.wording import did_you_mean, near, quoted
 
-_IN_LOOPS = ("item", "matrix")
+IN_LOOPS = ("item", "matrix")
 
 
 class ReferenceFailedError(ValueError):
@@ -38,6 +38,8 @@ class Scope:
         outputs: What jobs that succeeded left as output, as JSON, by job; filled while the run
             goes on.
         loop: Inside a loop its `item`, `payload` and `matrix`; empty elsewhere.
+        groups: Of each loop, by the id of its job as written, the jobs in the order of the items;
+            filled while the run goes on.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +47,12 @@ class Scope:
     job_ids: Collection[str] = ()
     outputs: Mapping[str, bytes] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether there is an item."""
+        return "item" in self.loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Known:
         env: The environment; None: it is not known yet.
         loop: Which of `item`, `matrix` there are here.
         left_out: Jobs that do not run this time.
+        fields: The fields that every item has; None: that is not known.
     """
 
     params: Collection[str] = ()
@@ -66,6 +75,7 @@ class Known:
     env: Mapping[str, str] | None = None
     loop: Collection[str] = ()
     left_out: Collection[str] = ()
+    fields: Collection[str] | None = None
 
 
 def mistake_in(reference: Reference, known: Known) -> str | None:
@@ -75,7 +85,7 @@ def mistake_in(reference: Reference, known: Known) -> str | None:
 
 
 def _mistake(reference: Reference, known: Known) -> str | None:
-    name = reference.path[0]
+    name = reference.path[0] if reference.path else ""
     match reference.root:
         case "params" if name not in known.params:
             guesses = did_you_mean(near(str(name), known.params))
@@ -86,6 +96,9 @@ def _mistake(reference: Reference, known: Known) -> str | None:
             return _mistaken_job(reference, known)
         case "item" | "matrix" if reference.root not in known.loop:
             return f"{reference.root} is only there inside a loop"
+        case "item" | "matrix" if name and known.fields is not None and name not in known.fields:
+            guesses = did_you_mean(near(str(name), known.fields))
+            return f"the matrix has no {quoted(str(name))}{guesses}"
     return None
 
 
@@ -150,7 +163,7 @@ def text_of(text: str, scope: Scope) -> str:
     """
     return "".join(
         part if isinstance(part, str) else text_for_program(part, scope)
-        for part in parse(text).parts
+        for part in parse(text, in_loop=scope.in_loop).parts
     )
 
 
@@ -163,7 +176,7 @@ def data_of(data: Any, scope: Scope) -> Any:
         ReferenceFailedError: One stands for nothing.
     """
     if isinstance(data, str):
-        template = parse(data)
+        template = parse(data, in_loop=scope.in_loop)
         if template.is_whole:
             return value_of(template.references[0], scope)
         return "".join(
@@ -178,15 +191,15 @@ def data_of(data: Any, scope: Scope) -> Any:
 
 
 def shown(data: Any, scope: Scope) -> Any:
-    """A value as `data_of` gives it, for people: only parameters are put in.
+    """A value as `data_of` gives it, for people: only parameters and items are put in.
 
     What is known when the run goes on, and what the environment holds, stays as it is written.
     """
     if isinstance(data, str):
-        template = parse(data)
+        template = parse(data, in_loop=scope.in_loop)
         if template.is_whole:
             reference = template.references[0]
-            return value_of(reference, scope) if is_parameter(reference, scope) else data
+            return value_of(reference, scope) if is_known(reference, scope) else data
         return "".join(shown_part(part, scope) for part in template.parts)
     if isinstance(data, dict):
         return {key: shown(value, scope) for key, value in data.items()}
@@ -199,14 +212,18 @@ def shown_part(part: str | Reference, scope: Scope) -> str:
     """A part of a text, for people."""
     if isinstance(part, str):
         return part
-    return written(value_of(part, scope)) if is_parameter(part, scope) else part.text
+    return written(value_of(part, scope)) if is_known(part, scope) else part.text
 
 
-def is_parameter(reference: Reference, scope: Scope) -> bool:
-    """Whether a reference stands for a parameter of the run."""
-    return reference.root == "params" or (
-        reference.root == "payload" and "payload" not in scope.loop
-    )
+def is_known(reference: Reference, scope: Scope) -> bool:
+    """Whether a reference stands for what is known before the run: a parameter, or an item."""
+    if reference.root not in {"params", "payload", *scope.loop}:
+        return False
+    try:
+        value_of(reference, scope)
+    except ReferenceFailedError:
+        return False
+    return True
 
 
 def written(value: Any) -> str:
@@ -245,6 +262,10 @@ def _output(reference: Reference, scope: Scope) -> Any:
     if found is None:
         raise ReferenceFailedError(reference, "there is no such job in this pipeline")
     job_id, path = found
+    if job_id in scope.groups:
+        outputs = (scope.outputs.get(each) for each in scope.groups[job_id])
+        listed = [None if output is None else orjson.loads(output) for output in outputs]
+        return _walk(reference, listed, path, f"the outputs of job {quoted(job_id)}")
     output = scope.outputs.get(job_id)
     if output is None:
         raise ReferenceFailedError(

@@ -22,7 +22,7 @@ from typing import Literal
 from lorchestra.references.scope import (
     ReferenceFailedError,
     Scope,
-    is_parameter,
+    is_known,
     shown_part,
     text_for_program,
 )
@@ -55,16 +55,16 @@ def shell_line(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
         ReferenceFailedError: One stands for nothing, for what no program can be given, for no
             number in arithmetic, or stands where no value can.
     """
-    template = parse(text)
+    template = parse(text, in_loop=scope.in_loop)
     if not template.references:
         return "".join(map(str, template.parts)), {}
     return (_for_cmd if _IS_WINDOWS else _for_posix)(template, scope)
 
 
-def shell_mistake(text: str) -> str | None:
+def shell_mistake(text: str, *, in_loop: bool = False) -> str | None:
     """What is wrong with where the references of a line stand; None: nothing is."""
     try:
-        for part, place in _placed(parse(text)):
+        for part, place in _placed(parse(text, in_loop=in_loop)):
             if isinstance(part, Reference):
                 _refuse(part, place)
     except ReferenceFailedError as error:
@@ -74,10 +74,10 @@ def shell_mistake(text: str) -> str | None:
 
 def shown_line(text: str, scope: Scope) -> str:
     """A line for people, with its parameters in it, as one would write them in the shell."""
-    template = parse(text)
+    template = parse(text, in_loop=scope.in_loop)
     return "".join(
         shlex.quote(shown_part(part, scope))
-        if isinstance(part, Reference) and is_parameter(part, scope) and place.kind == "code"
+        if isinstance(part, Reference) and is_known(part, scope) and place.kind == "code"
         else shown_part(part, scope)
         for part, place in _placed(template)
     )

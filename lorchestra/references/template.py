@@ -6,7 +6,7 @@
     $${params.day}           the text `${params.day}`; likewise @@run.peek.items
 
 Only what begins with one of `ROOTS` and a dot is a reference: `${HOME}` belongs to the shell, and
-`$${HOME}` does too.
+`$${HOME}` does too. Inside a loop the item itself is one besides: `@item` and `${item}`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _STEPS = re.compile(f"(?=\\.)(?:{_STEP})+")
 _ONE_STEP = re.compile(_STEP)
 _OPENING = re.compile(r"(\$?)\$\{([A-Za-z_]\w*)(?=\.)")
 _WHOLE = re.compile(r"(@?)@([A-Za-z_]\w*)(?=\.)")
+_BARE = "item"
+_BARE_OPENING = re.compile(r"(\$?)\$\{([A-Za-z_]\w*)(?=\.)|(\$?)\$\{item\}")
 _NEAR = 0.8  # `items` and `item`, not `team` and `item`
 
 
@@ -38,7 +40,7 @@ class Reference:
 
     Attributes:
         root: Where the value is looked for.
-        path: Names and indices, at least one.
+        path: Names and indices, at least one; none for the item itself.
         text: As it was written.
         is_exact: Whether the first name stands in brackets, and so is not to be put together
             with those after it.
@@ -71,45 +73,63 @@ class Template:
         return tuple(part for part in self.parts if isinstance(part, Reference))
 
 
-def parse(text: str) -> Template:
+def parse(text: str, *, in_loop: bool = False) -> Template:
     """Find the references of a text.
+
+    Args:
+        text: The text.
+        in_loop: Whether `@item` and `${item}` are references too.
 
     Raises:
         ReferenceSyntaxError: One is begun and not finished, or its root is misspelled.
     """
+    if in_loop and text in {f"@{_BARE}", f"@@{_BARE}"}:
+        item = Reference(_BARE, (), text)
+        return Template((text[1:],)) if text.startswith("@@") else Template((item,), is_whole=True)
     if (whole := _WHOLE.match(text)) and (template := _whole(text, whole)):
         return template
     parts: list[str | Reference] = []
     end = 0
-    for opening in _OPENING.finditer(text):
-        escape, root = opening.groups()
+    for opening in (_BARE_OPENING if in_loop else _OPENING).finditer(text):
+        escape, root = (opening[1], opening[2]) if opening[2] else (opening[3], _BARE)
         if opening.start() < end or not _is_ours(root, opening[0][len(escape) :], escape):
             continue
         parts.append(text[end : opening.start()])
         if escape:  # the first of two dollar signs goes
             end = opening.start() + 1
             continue
-        found = _closed(text, opening)
+        found = _closed(text, opening) if opening[2] else Reference(_BARE, (), opening[0])
         parts.append(found)
         end = opening.start() + len(found.text)
     parts.append(text[end:])
     return Template(tuple(part for part in parts if part != ""))
 
 
-def references_in(data: Any) -> Iterator[Reference]:
+def only_reference(text: str) -> Reference | None:
+    """The reference that a text is, written in either way; None: it is more than that, or none.
+
+    Raises:
+        ReferenceSyntaxError: As `parse`.
+    """
+    parts = parse(text).parts
+    first = parts[0] if len(parts) == 1 else None
+    return first if isinstance(first, Reference) else None
+
+
+def references_in(data: Any, *, in_loop: bool = False) -> Iterator[Reference]:
     """The references of all texts in a value, at any depth; keys have none.
 
     Raises:
         ReferenceSyntaxError: As `parse`.
     """
     if isinstance(data, str):
-        yield from parse(data).references
+        yield from parse(data, in_loop=in_loop).references
     elif isinstance(data, dict):
         for value in data.values():
-            yield from references_in(value)
+            yield from references_in(value, in_loop=in_loop)
     elif isinstance(data, list | tuple):
         for value in data:
-            yield from references_in(value)
+            yield from references_in(value, in_loop=in_loop)
 
 
 def _whole(text: str, match: re.Match[str]) -> Template | None:

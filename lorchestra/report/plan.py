@@ -9,8 +9,9 @@ from typing import Any
 
 from lorchestra.binding import parameters_of, shown_job
 from lorchestra.durations import written
+from lorchestra.fanout import unfold_pipeline
 from lorchestra.masking import Mask
-from lorchestra.model import Action, Command, Job, Pipeline, Shell, Stage
+from lorchestra.model import Action, Broken, Command, Job, Loop, Pipeline, Shell, Stage, SubPipeline
 from lorchestra.params import param_values
 from lorchestra.plan import Options, left_out, workers_for
 from lorchestra.quota import Quota
@@ -39,14 +40,15 @@ def plan_object(
         ParameterError: The pipeline does not take these parameters, or needs others.
         SelectionError: A job, stage or tag that was asked for is not there.
     """
-    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
-    mask = mask or Mask()
+    sha256, scope = pipeline.sha256(), _scope(pipeline, options)
+    pipeline = unfold_pipeline(pipeline, scope.params)
+    reasons, mask = left_out(pipeline, options), mask or Mask()
     return {
         **({} if run_id is None else {"run_id": run_id}),
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
-        "sha256": pipeline.sha256(),
+        "sha256": sha256,
         "params": mask.data(scope.params),
         "total": len(pipeline.jobs),
         "limits": [
@@ -63,6 +65,7 @@ def plan_object(
                 "name": stage.name,
                 "workers": _workers(stage, options, reasons),
                 "stop_on_failure": options.stops(pipeline, stage),
+                **({} if stage.loop is None else {"loop": stage.loop.definition()}),
                 "jobs": [
                     {
                         **_job_object(job, scope, mask, reasons.get(job.id)),
@@ -92,8 +95,9 @@ def plan_text(
 
     Args and errors: as for `plan_object`.
     """
-    scope, reasons = _scope(pipeline, options), left_out(pipeline, options)
-    mask = mask or Mask()
+    scope = _scope(pipeline, options)
+    pipeline = unfold_pipeline(pipeline, scope.params)
+    reasons, mask = left_out(pipeline, options), mask or Mask()
     size = f"{counted(len(pipeline.jobs), 'job')} in {counted(len(pipeline.stages), 'stage')}"
     lines = [f"{short(pipeline.id)}: {size}; nothing is run"]
     if run_id is not None:
@@ -108,7 +112,9 @@ def plan_text(
             (short(job.id), _job_line(job, scope, mask, reasons.get(job.id), choices or {}))
             for job in stage.jobs
         ]
-        width = min(40, max(len(job_id) for job_id, _ in rows))
+        if stage.loop is not None:
+            lines.append(f"  for each of {short(_over(stage.loop))}")
+        width = min(40, max((len(job_id) for job_id, _ in rows), default=0))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
     return "\n".join(lines)
 
@@ -132,9 +138,15 @@ def _job_line(job: Job, scope: Scope, mask: Mask, reason: str | None, choices: C
     if job.limits:
         rules.append(f"needs {_needs_text(job.limits)}")
     text = f"{action}  ({', '.join(rules)})" if rules else action
+    if job.loop is not None:
+        text = f"for each of {short(_over(job.loop))}, {text}"
     if choice is None:
         return text
     return f"{'kept' if choice.is_kept else 'to run'}, {choice.reason}; {text}"
+
+
+def _over(loop: Loop) -> str:
+    return loop.over if isinstance(loop.over, str) else f"{counted(len(loop.over), 'item')}"
 
 
 def _workers(stage: Stage, options: Options, reasons: Mapping[str, str]) -> int:
@@ -162,7 +174,11 @@ def action_text(action: Action) -> str:
         return printable(f"run: {' '.join(action.line.split())}")
     if isinstance(action, Command):
         return printable(f"command: {shlex.join(action.argv)}")
+    if isinstance(action, Broken):
+        return printable(f"fails: {action.reason}")
     arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
+    if isinstance(action, SubPipeline):
+        return printable(f"pipeline: {action.name}({arguments})")
     return printable(f"call: {action.target}({arguments})")
 
 

@@ -101,6 +101,7 @@ def _job_object(view: RunView, job: Job) -> dict[str, Any]:
         "log": view.log_path(job.id),
         **({} if reason is None else {"resumed": reason}),
         **({"kept": job.reason} if job.kept else {}),
+        **({} if last is None or last.child is None else {"run_id": last.child}),
     }
 
 

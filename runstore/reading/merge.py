@@ -54,6 +54,7 @@ class Attempt:
         end: Every field of its `end` record.
         sha256: The digest of the definition that its job was planned with then; None: not known.
         key: The key of its own that its job was planned with then; None: it had none.
+        child: The run that it began or went on with, inside it; None: there is none.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Attempt:
     end: Record = field(default_factory=dict)
     sha256: str | None = None
     key: str | None = None
+    child: str | None = None
 
 
 @dataclass(slots=True)
@@ -124,6 +126,7 @@ class Fold:
         self._state = RunState()
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._before: set[str] = set()  # jobs of before the resume, which may plan anew
+        self._is_planned = False  # by this file of the run's own
         self._dropped: set[str] = set()
         # Attempts after which the job waits; those that began since the last `begin`, as far as the
         # run's own file says so; and those of before it.
@@ -131,6 +134,8 @@ class Fold:
         self._started: set[tuple[str, int]] = set()
         self._over: set[tuple[str, int]] = set()
         self._given_up: set[str] = set()  # jobs that wait no more
+        self._replaced: set[str] = set()
+        self._places: dict[str, list[str]] = {}  # who stands in the place of a job
         self._of_run: dict[str, Callable[[Record], None]] = {
             "begin": self._run_begins,
             "planned": self._plan,
@@ -145,6 +150,7 @@ class Fold:
             "begin": self._attempt_begins,
             "output": self._output,
             "retry_wait": self._retry_wait,
+            "child_run": self._child_run,
             "end": self._attempt_ends,
         }
 
@@ -176,11 +182,34 @@ class Fold:
             state.status = status_in(state.end, RUN_END_STATUSES, "failed")
         else:
             state.status = RUNNING if alive else CRASHED
+        self._replace()
         for job in state.jobs.values():
             self._settle(job, over=state.status != RUNNING)
         for job_id in [job_id for job_id in state.jobs if job_id in self._dropped]:
             state.removed[job_id] = state.jobs.pop(job_id)
         return state
+
+    def _replace(self) -> None:
+        """Put jobs that were planned later into the places of those that stood for them."""
+        jobs = self._state.jobs
+        placed = {job_id for job_ids in self._places.values() for job_id in job_ids}
+        gone = {
+            job_id
+            for job_id, job in jobs.items()
+            if job_id in self._replaced or _of_kind(job.planned.get("of"), str) in self._replaced
+        }
+        self._dropped -= placed
+        self._dropped |= gone - placed
+        order = dict.fromkeys(
+            each
+            for job_id in jobs
+            if job_id in self._places or job_id not in placed
+            for each in self._places.get(job_id, [job_id])
+        )
+        # A place that is lost leaves its jobs where they are, at the end.
+        self._state.jobs = {
+            job_id: jobs[job_id] for job_id in dict.fromkeys([*order, *jobs]) if job_id in jobs
+        }
 
     def _settle(self, job: Job, *, over: bool) -> None:
         job.attempts.sort(key=lambda attempt: attempt.number)
@@ -212,20 +241,30 @@ class Fold:
         for job in state.jobs.values():
             if not job.kept:
                 job.status, job.reason = PLANNED, None
-        self._before = set(state.jobs)
+        self._before, self._is_planned = set(state.jobs), False
         self._over |= self._started
         self._started.clear()
         self._given_up.clear()
 
     def _plan(self, record: Record) -> None:
         """Take in a part of the plan: that of a resume takes the place of the one before."""
-        self._dropped |= self._before
-        self._before = set()
+        if not self._is_planned:
+            self._is_planned = True
+            self._dropped |= self._before
+            self._replaced, self._places = set(), {}
+        replaced = jobs_replaced(record)
+        place = None
+        if replaced:
+            self._replaced.update(replaced)
+            place = self._places.setdefault(replaced[0], [])
+            self._job(replaced[0])
         for planned in _of_kind(record.get("jobs"), list) or []:
             job_id = planned.get("id") if isinstance(planned, dict) else None
             if layout.is_job_id(job_id):
                 job = self._job(job_id)
                 job.planned, job.stage = planned, _of_kind(planned.get("stage"), str)
+                if place is not None:
+                    place.append(job_id)
                 if job_id in self._dropped:
                     self._dropped.discard(job_id)
                     self._state.jobs[job_id] = self._state.jobs.pop(job_id)  # in the new order
@@ -281,6 +320,10 @@ class Fold:
     def _retry_wait(self, attempt: Attempt, record: Record) -> None:
         self._waiting.add((record["job"], attempt.number))
 
+    def _child_run(self, attempt: Attempt, record: Record) -> None:
+        child = record.get("child")
+        attempt.child = child if isinstance(child, str) and layout.is_run_id(child) else None
+
     def _attempt_ends(self, attempt: Attempt, record: Record) -> None:
         attempt.ended = record["at"]
         attempt.end = record
@@ -321,6 +364,12 @@ def attempt_named(record: Record) -> tuple[str, int] | None:
     if 0 < number <= layout.MAX_ATTEMPT:
         return job_id, number
     return None
+
+
+def jobs_replaced(record: Record) -> list[str]:
+    """The jobs in whose place a `planned` puts others."""
+    named = _of_kind(record.get("instead_of"), list) or []
+    return [job_id for job_id in named if layout.is_job_id(job_id)]
 
 
 def status_in(record: Record, allowed: frozenset[str], otherwise: str) -> str:

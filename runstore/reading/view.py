@@ -114,7 +114,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One line of a list of runs: read from the two ends of the run's own file alone."""
+    """One line of a list of runs: read from the two ends of the run's own file alone.
+
+    `parent` is the run inside which it ran; None: it ran by itself.
+    """
 
     id: str
     pipeline: str | None
@@ -122,6 +125,7 @@ class RunSummary:
     started: str | None
     ended: str | None
     run_key: str | None = None
+    parent: str | None = None
 
 
 def read_run(store: str, run_id: str) -> RunView:
@@ -183,8 +187,11 @@ def summarize(store: str, run_id: str) -> RunSummary | None:
     first = begin if len(segments) == 1 else _ends(first_part, run_id)[0]
     pipeline = begin.get("pipeline")
     pipeline = pipeline if isinstance(pipeline, str) else None
-    run_key = run_key_in(begin)
-    return RunSummary(run_id, pipeline, status, first.get("at"), end.get("at"), run_key)
+    parent = begin.get("parent")
+    outer = parent.get("run") if isinstance(parent, dict) else None
+    outer = outer if isinstance(outer, str) and layout.is_run_id(outer) else None
+    started, ended = first.get("at"), end.get("at")
+    return RunSummary(run_id, pipeline, status, started, ended, run_key_in(begin), outer)
 
 
 def _ends(part: Part, run_id: str) -> tuple[Record, Record]:

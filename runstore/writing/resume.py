@@ -167,7 +167,13 @@ def _opening(
         stages,
         {job_id: _status(state, job_id) for job_id in ids},
         _last_attempts(inventory),
+        _made_of(state, plan),
     )
+
+
+def _made_of(state: RunState, plan: list[dict[str, Any]] | None) -> dict[str, str]:
+    known = [job.planned for job in state.jobs.values()] if plan is None else plan
+    return {job["id"]: job["of"] for job in known if isinstance(job.get("of"), str) and "id" in job}
 
 
 def _status(state: RunState, job_id: str) -> str:

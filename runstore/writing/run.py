@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -50,6 +50,7 @@ class Opening:
         stages: The stage of each job that has one.
         statuses: The status of each job.
         attempts: The last attempt that each name of a job has had.
+        made_of: Of each job that was made of another, that other one.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Opening:
     stages: Mapping[str, str]
     statuses: Mapping[str, str]
     attempts: Mapping[str, int]
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def first_opening(
@@ -269,7 +271,8 @@ class Run:
         self._lock = threading.Lock()
         self._attempts = Counter(opening.attempts)
         self._statuses = dict(opening.statuses)
-        self._stages = opening.stages
+        self._stages = dict(opening.stages)
+        self._made_of = dict(opening.made_of)
         self._open = 0
         self._ended = False
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(opening.segment)}")
@@ -311,6 +314,47 @@ class Run:
         """
         self._segment.refuse_forked()
         return self._lock
+
+    def plan_more(
+        self, jobs: Iterable[str | Mapping[str, Any]], *, instead_of: Sequence[str] = ()
+    ) -> None:
+        """Record jobs that were not known when the run began. Any thread may call it.
+
+        Args:
+            jobs: As for `RunStore.create_run`; each may name as `of` the job that it was made of.
+                Jobs that have run already keep their status.
+            instead_of: Jobs of the plan that stood for these and will not run themselves; these
+                stand where the first of them stood. What was made of them before and is not
+                among these is no longer the run's.
+
+        Raises:
+            RecordError: An id cannot be stored, or stands there twice.
+            SegmentPoisonedError, SegmentClosedError, OSError: As for `append`.
+
+        On disk afterwards: one `planned` for each 500 jobs, at least one. A crash in between
+        leaves a part of them; a resume plans them again.
+        """
+        plan = planned_jobs(jobs)
+        given = {"instead_of": list(instead_of)} if instead_of else {}
+        chunks: list[list[dict[str, Any]]] = [*_chunks(plan)] or [[]]
+        ids = {job["id"] for job in plan}
+        with self._turn:
+            self._refuse_ended()
+            for chunk in chunks:
+                self._segment.append("planned", {"jobs": chunk, **given})
+            for job_id in list(self._statuses):
+                is_replaced = {job_id, self._made_of.get(job_id)} & {*instead_of}
+                if is_replaced and job_id not in ids:
+                    del self._statuses[job_id]
+            for job in plan:
+                self._statuses.setdefault(job["id"], "planned")
+                self._note_plan(job)
+
+    def _note_plan(self, job: Mapping[str, Any]) -> None:
+        if "stage" in job:
+            self._stages[job["id"]] = job["stage"]
+        if "of" in job:
+            self._made_of[job["id"]] = job["of"]
 
     def job(self, job_id: str, *, stage: str | None = None) -> AttemptLog:
         """Begin the next attempt of a job.

@@ -11,7 +11,7 @@ import click
 
 from lorchestra import config, errors
 from lorchestra.cli.root import root
-from lorchestra.loader import hooks, jobs, limits, params, pipelines, retries, stages
+from lorchestra.loader import hooks, jobs, limits, loops, params, pipelines, retries, stages
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lorchestra", "runstore")
@@ -67,6 +67,8 @@ def keys() -> dict[str, set[str]]:
         "Keys of a parameter": set(params.PARAM_KEYS),
         "Keys of a stage": set(stages.STAGE_KEYS),
         "Keys of a job": {*jobs.JOB_KEYS, *_ID_KEY.findall(loader)},
+        "Keys of a loop": set(loops.LOOP_KEYS),
+        "Keys of a matrix": set(loops.MATRIX_KEYS),
         "Keys of retries": set(retries.RETRIES_KEYS),
         "Keys of a limit": {*limits.LIMIT_KEYS, *config._LIMIT_KEYS},
         "Keys of hooks": set(hooks.HOOKS_KEYS),

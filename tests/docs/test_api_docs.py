@@ -27,7 +27,10 @@ INTERNAL = {
     *("Run.note_done", "Run.jobs_folder", "Report.add", "CurrentJob.close", "Options.stops"),
     *(
         f"{name}.definition"
-        for name in ("Shell", "Command", "Call", "Job", "Parameter", "Retries", "Secret", "Stage")
+        for name in (
+            *("Shell", "Command", "Call", "SubPipeline", "Job", "Loop", "Parameter", "Retries"),
+            *("Secret", "Stage"),
+        )
     ),
     *("Job.rules", "Job.sha256", "Pipeline.sha256"),
 }

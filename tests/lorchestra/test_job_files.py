@@ -145,7 +145,7 @@ def test_no_jobs_folder_is_no_jobs(root: Path) -> None:
         ("job_id: ''\nrun: x", "1:9: a job id must not be empty"),
         ("id: a\nrun: x", "1:1: unknown key 'id'"),
         ("jobid: a\nrun: x", "1:1: unknown key 'jobid' (did you mean job_id?)"),
-        ("description: d", "1:1: a job needs one of run, command or call"),
+        ("description: d", "1:1: a job needs one of run, command, call or pipeline"),
     ],
 )
 def test_mistakes_of_job_files(root: Path, text: str, message: str) -> None:

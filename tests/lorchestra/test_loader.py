@@ -308,7 +308,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(mistakes: Mistak
         "8:11: duplicate stage 'a' (first in line 5)",
         "9:11: a stage needs at least one job",
         "10:5: a stage needs 'name'",
-        "10:12: a job needs one of run, command or call",
+        "10:12: a job needs one of run, command, call or pipeline",
         "11:5: a stage must be a mapping, not 'just text'",
         "13:15: a job has one action: command is beside run in line 13",
         "13:24: command must not be empty",
@@ -470,9 +470,9 @@ def test_a_file_name_that_cannot_be_the_pipeline_id(root: Path, file: bytes, pro
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (["description: x"], ["4:9: a job needs one of run, command or call"]),
+        (["description: x"], ["4:9: a job needs one of run, command, call or pipeline"]),
         (["rnu: x"], [
-            "4:9: a job needs one of run, command or call",
+            "4:9: a job needs one of run, command, call or pipeline",
             "5:9: unknown key 'rnu' (did you mean run?)",
         ]),
         (["priority: 5", "run: x"], ["5:9: unknown key 'priority'"]),
@@ -481,7 +481,7 @@ def test_a_file_name_that_cannot_be_the_pipeline_id(root: Path, file: bytes, pro
             "6:9: a job has one action: call is beside run in line 5",
             "7:9: a job has one action: command is beside run in line 5",
         ]),
-        (["run: x", "with: {a: 1}"], ["6:9: with may only stand beside call"]),
+        (["run: x", "with: {a: 1}"], ["6:9: with may only stand beside call or pipeline"]),
         (["run:"], ["5:13: run must be text, not empty"]),
         (["run: null"], ["5:14: run must be text, not null"]),
         (["run: ' '"], ["5:14: run must not be empty"]),
@@ -571,7 +571,7 @@ def test_a_mistaken_definition_is_told_once_and_its_use_is_no_other_mistake(
     text = "stages: [{name: s, jobs: [a]}]\njobs: {a: {run: x, cwd: 1, env: 2}, b: {}}"
     assert mistakes(text) == [
         "2:33: env must be a mapping, not 2",
-        "2:40: a job needs one of run, command or call",
+        "2:40: a job needs one of run, command, call or pipeline",
     ]
 
 

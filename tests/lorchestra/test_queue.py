@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorchestra.fanout import unfold_jobs
 from lorchestra.limits import Limits, Shortage
-from lorchestra.model import Job, Outcome, Retries, Shell
-from lorchestra.queue import GivenUp, Held, StageQueue, Wait
+from lorchestra.model import Job, Loop, Outcome, Retries, Shell
+from lorchestra.queue import GivenUp, Held, NotStarted, StageQueue, Wait
 from lorchestra.quota import Quota, Rate
 from lorchestra.retrying import Turn
 
@@ -43,7 +45,8 @@ class TestJobsThatRunOnce:
         queue.finished(second, outcome, None, 0)
         assert queue.next(0) is None
         assert queue.halted_by == "job 'b' did not succeed"
-        assert queue.rest() == list(JOBS[2:])
+        assert [each.job for each in queue.rest()] == list(JOBS[2:])
+        assert {each.reason for each in queue.rest()} == {"job 'b' did not succeed"}
 
     def test_and_goes_on_where_it_does_not(self) -> None:
         queue = StageQueue(JOBS, stop_on_failure=False)
@@ -56,7 +59,7 @@ class TestJobsThatRunOnce:
         queue.halt("two")
         queue.finished(Turn(JOBS[0], 1, 0.0), BAD, None, 0)
         assert queue.halted_by == "one"
-        assert queue.rest() == list(JOBS)
+        assert [each.job for each in queue.rest()] == list(JOBS)
 
 
 class TestJobsThatAreTriedAgain:
@@ -97,7 +100,7 @@ class TestJobsThatAreTriedAgain:
         assert queue.next(5) is None
         assert queue.given_up() == [GivenUp(PATIENT[0], 1, BAD)]
         assert queue.given_up() == []
-        assert queue.rest() == list(PATIENT[1:])
+        assert [each.job for each in queue.rest()] == list(PATIENT[1:])
 
     @given(
         jobs=st.lists(st.integers(0, 3), min_size=1, max_size=8),
@@ -236,7 +239,7 @@ class TestLimits:
         queue.finished(second, GOOD, None, 3)
         assert queue.next(3) is None
         assert queue.given_up() == [GivenUp(jobs[0], 1, BAD)]
-        assert queue.rest() == [jobs[2]]
+        assert queue.rest() == [NotStarted(jobs[2], "enough")]
 
     @settings(max_examples=100)
     @given(
@@ -305,7 +308,7 @@ class Model:
         self.in_written_order = in_written_order
 
     def next(self, now: float) -> Turn | Wait | None:
-        before = list(self.queue.rest())
+        before = [each.job for each in self.queue.rest()]
         found = self.queue.next(now)
         if not isinstance(found, Turn):
             assert found is not None or not before
@@ -346,3 +349,73 @@ def test_thousands_of_jobs_that_need_the_same_are_started_quickly() -> None:
         else:
             queue.finished(at_work.pop(0), GOOD, None, 0)
     assert order == jobs
+
+
+class TestJobsOfItems:
+    @staticmethod
+    def jobs(items: int, of_each: int) -> list[Job]:
+        written = [Job(name, Shell("true")) for name in "abcd"[:of_each]]
+        return unfold_jobs(written, Loop("x"), [str(n) for n in range(items)])
+
+    def test_one_after_another_they_are_in_the_order_of_the_items(self) -> None:
+        jobs = self.jobs(3, 2)
+        queue = StageQueue(jobs, stop_on_failure=True)
+        found = []
+        while isinstance(turn := queue.next(0), Turn):
+            found.append(turn.job.id)
+            queue.finished(turn, GOOD, None, 0)
+        assert found == [job.id for job in jobs]
+
+    def test_a_job_waits_for_the_one_before_it(self) -> None:
+        queue = StageQueue(self.jobs(2, 2), stop_on_failure=False)
+        first, second = started(queue), started(queue)
+        assert [first.job.id, second.job.id] == ["a[0]", "a[1]"]
+        assert queue.next(0) == Wait(None)
+        queue.finished(second, GOOD, None, 0)
+        assert started(queue).job.id == "b[1]"
+        assert queue.next(0) == Wait(None)
+        queue.finished(first, BAD, None, 0)
+        assert queue.next(0) is None
+        assert queue.rest() == [NotStarted(self.jobs(2, 2)[1], "job 'a[0]' did not succeed")]
+
+    def test_a_failure_that_is_allowed_keeps_nobody_waiting(self) -> None:
+        queue = StageQueue(self.jobs(1, 2), stop_on_failure=True)
+        queue.finished(started(queue), replace(BAD, allowed=True), None, 0)
+        assert started(queue).job.id == "b[0]"
+
+    def test_one_whose_predecessor_is_not_there_does_not_wait(self) -> None:
+        queue = StageQueue(self.jobs(1, 3)[1:], stop_on_failure=True)
+        assert started(queue).job.id == "b[0]"
+
+    @given(
+        st.integers(1, 5),
+        st.integers(1, 4),
+        st.integers(1, 4),
+        st.lists(st.integers(0, 99), min_size=60, max_size=60),
+        st.booleans(),
+    )
+    def test_whatever_happens_no_job_starts_before_its_time_and_none_is_lost(
+        self, items: int, of_each: int, workers: int, choices: list[int], stops: bool
+    ) -> None:
+        jobs = self.jobs(items, of_each)
+        queue = StageQueue(jobs, stop_on_failure=stops)
+        chosen = itertools.cycle(choices)
+        at_work: list[Turn] = []
+        done: dict[str, Outcome] = {}
+        while True:
+            found = queue.next(0) if len(at_work) < workers else Wait(None)
+            if isinstance(found, Turn):
+                item = found.job.item
+                assert item is not None
+                assert item.after is None or done[item.after].succeeded
+                at_work.append(found)
+            elif at_work:
+                turn = at_work.pop(next(chosen) % len(at_work))
+                done[turn.job.id] = BAD if next(chosen) % 5 == 0 else GOOD
+                queue.finished(turn, done[turn.job.id], None, 0)
+            else:
+                break
+        rest = [each.job.id for each in queue.rest()]
+        assert sorted([*done, *rest]) == sorted(job.id for job in jobs)
+        assert rest == [job.id for job in jobs if job.id in rest]
+        assert all(each.reason for each in queue.rest())

@@ -129,7 +129,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.settled[found.job.id] = OUTCOMES["good"]
             self.ready_at.pop(found.job.id, None)
         given_up = self.queue.given_up()
-        never = self.queue.rest()
+        never = [each.job for each in self.queue.rest()]
         waited = sorted(self.ready_at)
         assert sorted(each.job.id for each in given_up) == waited
         assert all(each.tries == self.tries[each.job.id] for each in given_up)

@@ -14,11 +14,12 @@ from lorchestra.loader import load_job_files, load_pipeline
 from lorchestra.loader.hooks import HOOK_KEYS, HOOKS_KEYS
 from lorchestra.loader.jobs import JOB_KEYS
 from lorchestra.loader.limits import LIMIT_KEYS
+from lorchestra.loader.loops import LOOP_KEYS
 from lorchestra.loader.params import PARAM_KEYS
 from lorchestra.loader.pipelines import PIPELINE_KEYS
 from lorchestra.loader.schema import job_file_schema, pipeline_schema
 from lorchestra.loader.secrets import SECRET_KEYS
-from lorchestra.loader.stages import STAGE_KEYS
+from lorchestra.loader.stages import STAGE_KEYS, STAGE_LOOP_KEYS
 from tests.docs.markdown import Page
 from tests.docs.program import ROOT
 from tests.lorchestra.cli.commands import yaml_of
@@ -56,6 +57,8 @@ def test_it_is_a_schema(schema: dict[str, Any]) -> None:
         (PARTS["parameter"], {*PARAM_KEYS}),
         (SCHEMA["properties"]["hooks"], {*HOOKS_KEYS}),
         (PARTS["hook"], {*HOOK_KEYS}),
+        (PARTS["loop"], {*LOOP_KEYS}),
+        (PARTS["stage"]["properties"]["loop"], {*STAGE_LOOP_KEYS}),
         (SCHEMA["properties"]["secrets"]["items"]["then"]["additionalProperties"], {*SECRET_KEYS}),
         (SCHEMA["properties"]["limits"]["additionalProperties"]["then"], {*LIMIT_KEYS}),
     ],
@@ -66,6 +69,8 @@ def test_it_has_every_key_of_the_loader_and_no_other(part: dict[str, Any], keys:
     assert all(each.get("description") for each in part["properties"].values())
 
 
+LOOPED = {"id": "looped", "run": "true"}
+OTHER = {"id": "other", "run": "true"}
 WHOLE: dict[str, Any] = {
     "pipeline_id": "p",
     "description": "",
@@ -107,13 +112,22 @@ WHOLE: dict[str, Any] = {
                 {"id": "l", "run": "true", "limits": {"x": 1, "y": 1}},
                 {"id": "b", "command": ["a", "", 1, True], "allow_failure": True},
                 {"id": "c", "call": "m:f", "with": {"x": [None, {"y": 1.5}]}, "description": ""},
+                {"id": "d", "run": "true", "matrix": {"x": [1, "a"], "y": [True]}},
+                {"id": "e", "run": "true", "loop": {"over": [1, 2]}},
             ],
-        }
+        },
+        {
+            "name": "l",
+            "loop": {"over": "@payload.items", "payload": {"x": "@item.x"}, "jobs": [LOOPED]},
+        },
+        {"name": "o", "over": ["a", "b"], "key": "k${item}", "payload": {}, "jobs": [OTHER]},
     ],
     "jobs": {"named": {"run": "true"}},
 }
 JOB = ("stages", 0, "jobs", 1)
 NEEDING = ("stages", 0, "jobs", 2)
+MATRIX = ("stages", 0, "jobs", 5, "matrix")
+LOOP = ("stages", 0, "jobs", 6, "loop")
 PARAM = ("params", "d")
 HOOK = ("hooks", "on_failure", 0)
 VALUES: tuple[Any, ...] = (
@@ -162,6 +176,13 @@ PLACES: list[tuple[str | int, ...]] = [
     *(("hooks", "on_start"), ("hooks", "on_start", 0), ("hooks", "on_start", 1, "run"), HOOK),
     *((*HOOK, "headers", "X-A"), (*HOOK, "headers", "a b"), ("hooks", "other")),
     *(("hooks", "on_failure", 1, "command"), ("hooks", "on_failure", 1, "command", 0)),
+    *((*MATRIX, key) for key in ("x", "other", "1x", "include", "exclude")),
+    *((*LOOP, key) for key in ("over", "key", "payload", "other", "jobs")),
+    *(MATRIX, LOOP, (*MATRIX, "x", 0), (*MATRIX, "x", 1), (*LOOP, "over", 0)),
+    *(("stages", 1, "loop", key) for key in ("over", "key", "payload", "jobs", "other")),
+    *(("stages", 1, "loop"), ("stages", 1, "jobs"), ("stages", 1, "over"), ("stages", 1, "key")),
+    *(("stages", 2, key) for key in ("over", "key", "payload", "loop", "jobs")),
+    *(("stages", 0, "key"), ("stages", 0, "payload"), (*JOB, "loop"), (*JOB, "pipeline")),
     *(("params", "1x"), ("other",), ("stages", 0, "other"), (*JOB, "other"), (*JOB, "with")),
 ]
 
@@ -194,7 +215,7 @@ def test_what_fits_at_a_place_is_what_loads_there(
 def is_told_apart_by_the_loader_alone(place: tuple[str | int, ...], value: Any) -> bool:
     """What is named and not defined, and a default that is required, concern two places."""
     is_name = isinstance(value, str) and place == ("stages", 0, "jobs", 0)
-    names = isinstance(value, list) and "x" in value and place == ("stages", 0, "jobs")
+    names = value == ["x"] and place[0] == "stages" and place[-1] == "jobs"
     # Whether a limit that a job needs is there.
     names |= place == ("limits",) and isinstance(value, dict) and "y" not in value
     unnamed = place in {("jobs",), ("jobs", "named")} and fits({**WHOLE, "jobs": {}})

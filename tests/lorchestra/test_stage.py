@@ -94,7 +94,7 @@ def test_a_function_that_hangs_is_given_up_and_the_others_are_waited_for(staged:
     thread.join()
     assert stage_run.hung
     assert stage_run.counts == {"interrupted": 2}
-    assert [job.id for job in stage_run.queue.rest()] == ["rest"]
+    assert [job.id for job, _ in stage_run.queue.rest()] == ["rest"]
     assert staged.stop.when_forced is None
     finished = {e.job_id: e.outcome.status for e in staged.events if isinstance(e, JobFinished)}
     assert finished == {"hung": "interrupted", "killed": "interrupted"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lorchestra import Options, run_pipeline
+from lorchestra import Job, Options, Pipeline, SubPipeline, run_pipeline
 from lorchestra.progress import Event, JobFinished, RunFinished
 from runstore import RunStoreError, files
 from tests.leaks import nothing_left_behind
@@ -225,3 +225,24 @@ def test_a_child_python_whose_start_cannot_be_recorded_ends_all_the_same(run: Ru
 
     with disk(fails), nothing_left_behind(), pytest.raises(OSError, match="No space left"):
         run_pipeline(run.pipeline(call("a", "os:getpid", env={"A": "1"})), run.store)
+
+
+def test_where_the_record_of_an_inner_run_is_lost_no_other_goes_on(run: Runner) -> None:
+    names = [f"j{n}" for n in range(50)]
+    inner = [
+        Pipeline(f"inner{n}", (stage(*(shell(name, ":") for name in names)),), run.root)
+        for n in range(3)
+    ]
+    jobs = [Job(each.id, SubPipeline(each.id, each)) for each in inner]
+    with (
+        disk(lambda number: number == 120),
+        nothing_left_behind(),
+        pytest.raises(OSError, match="No"),
+    ):
+        run_pipeline(run.pipeline(*jobs), run.store, Options(3))
+    assert len(run.store.run_ids()) == 4
+    for run_id in run.store.run_ids():
+        view = run.store.read(run_id)
+        assert view.status != "succeeded"
+        begun = [job for job in view.jobs.values() if job.attempts]
+        assert len(begun) < len(names)
