@@ -45,6 +45,9 @@ from lorchestra.references import (
 )
 from lorchestra.wording import quoted
 
+_NO_KEY_YET = (
+    "its idempotency_key is looked up before the run, so its loop must not be over an output"
+)
 _KNOWN_BEFORE = frozenset({"params", "payload", "env"})
 
 
@@ -377,6 +380,8 @@ def check_references(
             for reference in references_in(job.idempotency_key, in_loop=in_loop):
                 if job.id not in left_out and (mistake := mistake_in_key(reference)):
                     found[job.id, mistake] = None
+            if job.idempotency_key is not None and _is_over_output(job.loop or stage.loop):
+                found[job.id, _NO_KEY_YET] = None
         mistakes += [f"job {job_id!r}: {mistake}" for job_id, mistake in found]
         mistakes += _mistakes_inside(stage, env, left_out)
         earlier = earlier | {job.id for job in stage.jobs} | stage.groups.keys()
@@ -385,6 +390,13 @@ def check_references(
     mistakes += [f"a hook: {mistake}" for mistake in in_hooks if mistake]
     if mistakes:
         raise UnknownReferenceError(mistakes)
+
+
+def _is_over_output(loop: Loop | None) -> bool:
+    if loop is None or not isinstance(loop.over, str):
+        return False
+    reference = only_reference(loop.over)
+    return reference is not None and reference.root == "run"
 
 
 def _mistakes_inside(

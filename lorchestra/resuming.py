@@ -61,10 +61,14 @@ def choose(sha256: str, before: JobBefore | None) -> Choice:
     return Choice(True, "succeeded before", status)
 
 
+def jobs_before(view: RunView) -> dict[str, JobBefore]:
+    """The jobs that a run has had; what has gone from the pipeline is still what it was."""
+    return {**{job.id: job for job in view.removed.values() if job.attempts}, **view.jobs}
+
+
 def choices_for(pipeline: Pipeline, view: RunView, sha256: Mapping[str, str]) -> Choices:
     """Decide on every job of a pipeline, by what its run tells, and by the digests of its jobs."""
-    # What has gone from the pipeline and come back is still what it was.
-    before = {**{job.id: job for job in view.removed.values() if job.attempts}, **view.jobs}
+    before = jobs_before(view)
     return {job.id: choose(sha256[job.id], before.get(job.id)) for job in pipeline.jobs}
 
 

@@ -24,7 +24,7 @@ from lorchestra.fanout import (
 from lorchestra.model import Job, Loop, Stage
 from lorchestra.opening import Kept
 from lorchestra.progress import Event, ItemGone, JobChosen, JobNotRun, LoopUnfolded
-from lorchestra.resuming import Choice, Choices, choose, items_before, planned_job
+from lorchestra.resuming import Choice, Choices, choose, items_before, jobs_before, planned_job
 
 _NEW_ITEM = "new item"
 
@@ -93,7 +93,7 @@ class Unfolding:
                 if last != "succeeded":
                     self._choices[job.id] = Choice(is_kept=False, reason=reason, before=last)
                     self._around.run.not_run(job.id, "skipped", reason)
-                    yield JobNotRun(stage.name, job.id, "skipped", reason)
+                    yield JobNotRun(stage.name, job.id, "skipped", reason, last)
 
     def kept(self, skipped: Collection[str]) -> int:
         """How many jobs there are that loops had become and that have succeeded."""
@@ -116,12 +116,13 @@ class Unfolding:
     def _record(self, stage: Stage, names: tuple[str, ...], found: list[Job]) -> Iterator[Event]:
         """Record the jobs of a loop; gives what there is to say of each."""
         before = self._kept.before
+        known = {} if before is None else jobs_before(before)
         plan = []
         for job in found:
             sha256 = digest(job, self._kept.params)
             if before is not None:
-                choice = choose(sha256, before.jobs.get(job.id))
-                if job.id not in before.jobs:
+                choice = choose(sha256, known.get(job.id))
+                if job.id not in known:
                     choice = replace(choice, reason=_NEW_ITEM)
                 self._choices[job.id] = choice
             plan.append(planned_job(job, stage.name, sha256, self._choices.get(job.id)))

@@ -99,7 +99,7 @@ def _call(fields: Fields, _library: PipelineLibrary) -> Call | None:
 
 
 def _pipeline(fields: Fields, library: PipelineLibrary) -> SubPipeline | None:
-    for key in ("env", "cwd", "isolation"):
+    for key in ("env", "cwd", "isolation", "limits"):
         if key in fields:
             fields.problems.add(fields.key(key), f"{key} may not stand beside pipeline")
     name = fields.read("pipeline", values.filled)

@@ -258,7 +258,7 @@ def _job(own: Schema) -> Schema:
     }
     one_action = [_needs(name) for name in ("run", "command", "call", "pipeline")]
     has_arguments = {"anyOf": [_needs("call"), _needs("pipeline")]}
-    alone = {"properties": dict.fromkeys(("env", "cwd", "isolation"), False)}
+    alone = {"properties": dict.fromkeys(("env", "cwd", "isolation", "limits"), False)}
     return {
         **_mapping(properties),
         "oneOf": one_action,

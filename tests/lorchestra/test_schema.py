@@ -215,7 +215,9 @@ def test_what_fits_at_a_place_is_what_loads_there(
 def is_told_apart_by_the_loader_alone(place: tuple[str | int, ...], value: Any) -> bool:
     """What is named and not defined, and a default that is required, concern two places."""
     is_name = isinstance(value, str) and place == ("stages", 0, "jobs", 0)
-    names = value == ["x"] and place[0] == "stages" and place[-1] == "jobs"
+    names = value in (["x"], ["x", "x"]) and place[0] == "stages" and place[-1] == "jobs"
+    # Whether the items of a loop can be told apart.
+    names |= value == ["x", "x"] and place[-1] == "over"
     # Whether a limit that a job needs is there.
     names |= place == ("limits",) and isinstance(value, dict) and "y" not in value
     unnamed = place in {("jobs",), ("jobs", "named")} and fits({**WHOLE, "jobs": {}})

@@ -243,3 +243,20 @@ def test_old_runs_are_read_only_when_a_job_has_a_key_and_only_where_they_begin(
     attempts = [name for name in opened if not name.endswith("/run.jsonl")]
     assert len(attempts) <= 4  # of the run that was found
     assert Path(project.store.read(first).path).name == first
+
+
+def test_items_of_a_parameter_have_keys_of_their_own(project: Project) -> None:
+    each = {"run": "echo ${item} >> ran", "loop": {"over": "@params.days"}}
+    each["idempotency_key"] = "day-${item}"
+    project.pipeline({"each": each}, params={"days": {"type": "list", "required": True}})
+    assert project.run("--param", "days=mon,tue").code == 0
+    assert project.run("--param", "days=tue,wed").code == 0
+    assert (project.root / "ran").read_text().split() == ["mon", "tue", "wed"]
+
+
+def test_no_key_is_looked_up_in_a_loop_over_an_output(project: Project) -> None:
+    each = {"run": "true", "loop": {"over": "@run.peek.items"}, "idempotency_key": "${item}"}
+    project.pipeline({"peek": "true"}, {"each": each})
+    done = project.run()
+    assert done.code == 2
+    assert "its loop must not be over an output" in done.errors[0]
