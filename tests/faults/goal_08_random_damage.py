@@ -51,9 +51,9 @@ def share(part: int, parts: int, scale: Scale) -> Result:
     for number in range(part, scale.count(1_000_000, 800), parts):
         with patience(number):
             of_one = examined(number, is_repaired=number // parts % REPAIR_EVERY == 0)
+        found.update(of_one)
         if not (result := counted(of_one)).is_clean:
             print(f"store {number} of {parts} parts: {result}", file=sys.stderr, flush=True)
-        found.update(of_one)
     return counted(found)
 
 
