@@ -174,14 +174,19 @@ class _Builder:
         if self._witness is not None and contradicts(frame, self._witness):
             return False
         if frame.event == b"lost":
-            # One that does not fit would lead anywhere, back to where it stands too.
-            return _end_of_lost(frame, raw) is not None
+            # One that does not fit would lead anywhere, back to where it stands too; and one from
+            # an earlier repair may end where another file says since that this one does not.
+            last = _end_of_lost(frame, raw)
+            return last is not None and not self._is_past_witness(last)
         # Before a first one there is none, so nothing tells but itself.
         if frame.n > 0:
             return True
         fields = fields_in(raw, frame) or {}
         is_begin = fields.get("event") == "begin"
         return is_begin and (fields.get("run"), path_in(raw)) == self._home
+
+    def _is_past_witness(self, last: Position) -> bool:
+        return self._witness is not None and last.n >= self._witness.n and last != self._witness
 
     def _take(self, frame: Frame, raw: bytes) -> None:
         self._put(raw + b"\n")

@@ -6,6 +6,7 @@ Each store has a number, which alone decides what is done to it: so one that fai
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -49,7 +50,10 @@ def share(part: int, parts: int, scale: Scale) -> Result:
     found: Counter[str] = Counter(stores=0, repaired=0, refused=0)
     for number in range(part, scale.count(1_000_000, 800), parts):
         with patience(number):
-            found.update(examined(number, is_repaired=number // parts % REPAIR_EVERY == 0))
+            of_one = examined(number, is_repaired=number // parts % REPAIR_EVERY == 0)
+        found.update(of_one)
+        if not (result := counted(of_one)).is_clean:
+            print(f"store {number} of {parts} parts: {result}", file=sys.stderr, flush=True)
     return counted(found)
 
 
