@@ -113,10 +113,13 @@ class TestHeld:
         check_complete(project.store, done.json["run_id"])
 
     @needs_posix
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    @pytest.mark.parametrize(
+        ("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143, -signal.SIGTERM})]
+    )
     def test_a_signal_ends_the_wait_at_once_and_nothing_is_written(
-        self, project: Project, number: signal.Signals, code: int
+        self, project: Project, number: signal.Signals, codes: set[int]
     ) -> None:
+        """Between two tries for the guard SIGTERM ends the process itself; a shell shows 143."""
         project.pipeline({"a": ": > ran"})
         with held(project):
             before = project.files()
@@ -125,7 +128,8 @@ class TestHeld:
                 waiting.send_signal(number)
                 done = ended(waiting)
             assert project.files() == before
-        assert (done.code, done.stdout) == (code, b"")
+        assert done.code in codes
+        assert done.stdout == b""
         assert done.err.strip() in {"", "lorchestra: interrupted"}
 
     def test_without_the_option_it_runs_beside(self, project: Project) -> None:
