@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lorchestra.cli.commands import Project, statuses
-from tests.lorchestra.running import check_complete, eventually
+from tests.lorchestra.running import check_complete, eventually, module
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -73,15 +73,16 @@ def test_each_item_of_an_output_is_a_job(project: Project, workers: str) -> None
 
 @pytest.mark.parametrize("workers", ["1", "8"])
 def test_two_thousand_items(project: Project, workers: str) -> None:
-    (project.root / "work.py").write_text(
+    name = module(
+        project.root,
         "def peek():\n    return {'items': [{'n': n} for n in range(2000)]}\n"
         "def work(n):\n    return n\n"
-        "def total(found):\n    return sum(found)\n"
+        "def total(found):\n    return sum(found)\n",
     )
-    fetch = {"call": "work:work", "with": {"n": "@item.n"}}
+    fetch = {"call": f"{name}:work", "with": {"n": "@item.n"}}
     fetch |= {"loop": {"over": "@run.peek.items", "key": "@item.n"}}
-    total = {"call": "work:total", "with": {"found": "@run.fetch"}}
-    project.pipeline({"peek": {"call": "work:peek"}}, {"fetch": fetch}, {"total": total})
+    total = {"call": f"{name}:total", "with": {"found": "@run.fetch"}}
+    project.pipeline({"peek": {"call": f"{name}:peek"}}, {"fetch": fetch}, {"total": total})
     found = run(project, "--max-workers", workers)
     assert found["total"] == found["succeeded"] == 2002
     view = project.store.read(found["run_id"])

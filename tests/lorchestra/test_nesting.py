@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from lorchestra.seats import Seats
 from runstore import RunView
 from tests.lorchestra.cli.commands import Project, ended, statuses
-from tests.lorchestra.running import check_complete, eventually, is_running
+from tests.lorchestra.running import check_complete, eventually, is_running, module
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -463,10 +463,10 @@ class TestFiles:
         assert found["failures"][0]["error"] == "parameter n must be a whole number, not 'many'"
 
     def test_parameters_that_no_record_can_hold_fail_the_job(self, project: Project) -> None:
-        (project.root / "work.py").write_text("def much():\n    return {'x': 'x' * 1_040_000}\n")
+        name = module(project.root, "def much():\n    return {'x': 'x' * 1_040_000}\n")
         project.pipeline({"a": "true"}, name="inner.yaml", params={"x": "", "y": ""})
         job = {"pipeline": "inner", "with": {"x": "@run.much.x", "y": "@run.much.x"}}
-        project.pipeline({"much": {"call": "work:much"}}, {"inner": job, "other": "true"})
+        project.pipeline({"much": {"call": f"{name}:much"}}, {"inner": job, "other": "true"})
         found = run(project, code=1)
         assert statuses(found) == {"much": "succeeded", "inner": "failed", "other": "succeeded"}
 
