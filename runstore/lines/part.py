@@ -9,7 +9,7 @@ from zlib import crc32
 
 from runstore import files
 from runstore.lines.record import MAX_LINE_BYTES, Position
-from runstore.lines.splitter import Splitter, Text
+from runstore.lines.splitter import Splitter, Text, TextGroup
 
 _CHUNK_BYTES = 1 << 18
 _END_BYTES = 1 << 16
@@ -48,10 +48,23 @@ def texts(part: Part) -> Iterator[Text]:
     Raises:
         OSError: The file cannot be read.
     """
+    for group in text_groups(part):
+        if isinstance(group, Text):
+            yield group
+        else:
+            yield from group.texts()
+
+
+def text_groups(part: Part) -> Iterator[TextGroup | Text]:
+    """Give its lines as `texts` does, but those that were read at once in one piece.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     descriptor, part = _open(part)
     splitter = Splitter(MAX_LINE_BYTES, part.lines_before + 1, part.start)
     for chunk in _chunks(descriptor, part.size_bytes):
-        yield from splitter.feed(chunk)
+        yield from splitter.feed_group(chunk)
     rest = splitter.rest()
     if rest is not None:
         yield rest

@@ -37,12 +37,14 @@ _OPTIONS = (
 _MAX_DEPTH = 250
 _CRC_BYTES = len(',"crc":"00000000"}')
 _CRC = re.compile(r"[0-9a-f]{8}")
-# Possessive at the event: what can be gone back to costs some 200 bytes for each byte matched.
+# Possessive: what can be gone back to costs some 200 bytes for each byte matched.
+_EVENT = rb'((?:[^"\\]++|\\.)*+)"'
 _HEAD = re.compile(
     rb'\{"n":(0|[1-9][0-9]{0,17}),"prev":"([0-9a-f]{8})",'
     rb'"at":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",'
-    rb'"event":"((?:[^"\\]++|\\.)*+)"'
+    rb'"event":"' + _EVENT
 )
+EVENT_END = re.compile(_EVENT)
 
 
 class Position(NamedTuple):
@@ -193,8 +195,8 @@ def _is_deep(fields: dict[str, Any]) -> bool:
     return True
 
 
-def fields_in(line: bytes, frame: Frame) -> dict[str, Any] | None:
-    """The fields of a line whose checksum holds; None: it is no record all the same.
+def fields_in(line: bytes, n: int) -> dict[str, Any] | None:
+    """The fields of a line whose checksum holds and whose frame has this number; None: no record.
 
     A checksum holds for whatever another program wrote: text that is no JSON, or a name that
     stands there twice, of which the parser takes the last.
@@ -202,7 +204,7 @@ def fields_in(line: bytes, frame: Frame) -> dict[str, Any] | None:
     fields = decode(line)
     if fields is None or type(fields["n"]) is not int:
         return None
-    fits = fields["n"] == frame.n and type(fields["at"]) is type(fields["event"]) is str
+    fits = fields["n"] == n and type(fields["at"]) is type(fields["event"]) is str
     return fields if fits else None
 
 

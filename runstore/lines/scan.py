@@ -10,11 +10,19 @@ one counts (`no-newline`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from runstore import files
-from runstore.lines.part import Part, checksum, first_and_last_line, first_line, texts
+from runstore.lines.bulk import FEW, MANY, Block, last_in_good_order
+from runstore.lines.part import (
+    Part,
+    checksum,
+    first_and_last_line,
+    first_line,
+    text_groups,
+    texts,
+)
 from runstore.lines.record import (
     NO_PREVIOUS,
     Frame,
@@ -25,8 +33,10 @@ from runstore.lines.record import (
     is_number,
     read_frame,
 )
-from runstore.lines.splitter import Text
+from runstore.lines.splitter import Text, TextGroup
 from runstore.lines.tail import is_torn_write
+
+Item = TypeVar("Item")
 
 
 class Line(NamedTuple):
@@ -105,6 +115,24 @@ class Judge:
         expected = self.witness.n if self.witness else 0
         detail = f"the file stops after {last}; the run's file vouches for record {expected}"
         return Line(*self._end, b"", None, False, "truncated", detail)
+
+    def take_all(self, lines: Sequence[bytes]) -> Block | None:
+        """Judge the next lines all at once; None: they take a closer look, none is judged yet."""
+        n, last_n = self._next_n, self._next_n + len(lines) - 1
+        # The first record says whose file it is, and the last one is held against its witness.
+        if self.ended or n == 0 or (self.witness is not None and last_n >= self.witness.n):
+            return None
+        crc = last_in_good_order(lines, n, self._previous)
+        if crc is None:
+            return None
+        number, offset = self._end
+        size = sum(map(len, lines)) + len(lines)
+        self.size_bytes += size
+        self.records += len(lines)
+        self.last = Position(last_n, crc)
+        self._end = (number + len(lines), offset + size)
+        self._next_n, self._previous, self._bad_lines = last_n + 1, crc, 0
+        return Block(number, offset, n, lines)
 
     def _judge(self, text: Text, after: Text | None = None) -> Line:
         """Judge one line that its line feed ended; `after` is the one after it."""
@@ -232,17 +260,56 @@ class Scan(Judge):
         Raises:
             OSError: The file cannot be read.
         """
+        return self._to_its_end(
+            self._held_against_seal(line)
+            for text, after in _with_next(texts(self._part))
+            if (line := self.take(text, after)) is not None
+        )
+
+    def blocks(self) -> Iterator[Block | Line]:
+        """Give what an iteration gives, but lines in good order many at once.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        return self._to_its_end(
+            judged
+            for group, after in _with_next(text_groups(self._part))
+            for judged in self._judge_group(group, after)
+        )
+
+    def _to_its_end(self, judged: Iterator[Item]) -> Iterator[Item | Line]:
+        """Give what was judged, and at last what is missing."""
         try:
-            for text, after in _with_next(texts(self._part)):
-                line = self.take(text, after)
-                if line is not None:
-                    yield self._held_against_seal(line)
+            yield from judged
             missing = self.missing()
             if missing is not None:
                 yield missing
         except files.NotAFileError:
             self.incomplete = True
             yield Line(1, 0, b"", None, False, "damaged", "is no regular file")
+
+    def _judge_group(
+        self, group: TextGroup | Text, after: TextGroup | Text | None
+    ) -> Iterator[Block | Line]:
+        """Judge lines that were read at once; of those after them only the first one matters."""
+        following = after.first if isinstance(after, TextGroup) else after
+        if isinstance(group, Text):
+            yield from self._judge_each([group], following)
+            return
+        self._end = (group.number, group.offset)
+        for some, then in group.in_pieces(MANY, first_apart=self.last is None):
+            block = self.take_all(some.lines) if len(some.lines) >= FEW else None
+            if block is not None:
+                yield block
+            else:
+                yield from self._judge_each(some.texts(), then or following)
+
+    def _judge_each(self, given: Iterable[Text], following: Text | None) -> Iterator[Line]:
+        for text, after in _with_next(iter(given)):
+            line = self.take(text, after or following)
+            if line is not None:
+                yield self._held_against_seal(line)
 
     def _held_against_seal(self, line: Line) -> Line:
         """Hold a torn write, which has no checksum of its own, against that of the whole part."""
@@ -280,13 +347,13 @@ def last_lost(fields: dict[str, Any], at: Position) -> Position | None:
     return Position(last, was) if is_crc(was) else None
 
 
-def _with_next(given: Iterator[Text]) -> Iterator[tuple[Text, Text | None]]:
-    """Give every line together with the one after it."""
-    text = next(given, None)
-    while text is not None:
+def _with_next(given: Iterator[Item]) -> Iterator[tuple[Item, Item | None]]:
+    """Give everything together with what comes after it."""
+    one = next(given, None)
+    while one is not None:
         after = next(given, None)
-        yield text, after
-        text = after
+        yield one, after
+        one = after
 
 
 def peek(source: str | Part) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -314,4 +381,4 @@ def peek_first(part: Part) -> dict[str, Any] | None:
 
 def _whole(line: bytes) -> dict[str, Any] | None:
     frame = read_frame(line)
-    return fields_in(line, frame) if frame else None
+    return fields_in(line, frame.n) if frame else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -27,6 +27,52 @@ class Text(NamedTuple):
     is_overlong: bool = False
 
 
+class TextGroup(NamedTuple):
+    """Lines that follow each other, each of which a line feed ends.
+
+    Attributes:
+        number: Which line of the file the first is, from 1.
+        offset: Where it starts in the file, in bytes.
+        lines: Their bytes without the line feeds; at least one.
+        keep_bytes: How many bytes of a line are kept.
+    """
+
+    number: int
+    offset: int
+    lines: Sequence[bytes]
+    keep_bytes: int
+
+    @property
+    def first(self) -> Text:
+        """The first of them."""
+        return next(self.texts())
+
+    def texts(self) -> Iterator[Text]:
+        """Give them one by one."""
+        offset = self.offset
+        for number, raw in enumerate(self.lines, start=self.number):
+            size = len(raw) + 1
+            yield Text(number, offset, raw[: self.keep_bytes], size)
+            offset += size
+
+    def in_pieces(self, most: int, *, first_apart: bool) -> Iterator[tuple[TextGroup, Text | None]]:
+        """Give so many at once, each time with the line after them; None: there is none.
+
+        Args:
+            most: How many.
+            first_apart: Whether the first line is a piece of its own.
+        """
+        number, offset, start = self.number, self.offset, 0
+        while start < len(self.lines):
+            stop = 1 if first_apart and not start else start + most
+            piece = TextGroup(number, offset, self.lines[start:stop], self.keep_bytes)
+            number += len(piece.lines)
+            offset += sum(map(len, piece.lines)) + len(piece.lines)
+            after = TextGroup(number, offset, self.lines[stop : stop + 1], self.keep_bytes)
+            yield piece, after.first if after.lines else None
+            start = stop
+
+
 class Splitter:
     """Splits what is read in pieces. Of a long line only the beginning is kept in memory."""
 
@@ -47,22 +93,36 @@ class Splitter:
 
     def feed(self, piece: bytes) -> Iterator[Text]:
         """Give the lines that end in the next piece; take them all before the next one."""
+        for group in self.feed_group(piece):
+            if isinstance(group, Text):
+                yield group
+            else:
+                yield from group.texts()
+
+    def feed_group(self, piece: bytes) -> Iterator[TextGroup | Text]:
+        """Give the lines that end in the next piece at once; one with bytes left out by itself."""
         *ended, rest = piece.split(b"\n")
-        kept, dropped, offset = self._kept, self._dropped, self._offset
-        for number, part in enumerate(ended, start=self._number):
-            raw = kept + part
-            size = len(raw) + dropped + 1
-            yield Text(number, offset, raw[: self._keep_bytes], size, is_overlong=dropped > 0)
-            offset += size
-            kept, dropped = b"", 0
         if ended:
-            self._dropped_nul_only = True
-        excess = rest[max(0, self._keep_bytes - len(kept)) :]
+            yield from self._ended(ended)
+        excess = rest[max(0, self._keep_bytes - len(self._kept)) :]
         if excess:
             self._dropped_nul_only = self._dropped_nul_only and excess == bytes(len(excess))
-        self._kept = (kept + rest)[: self._keep_bytes]
-        self._dropped = dropped + len(excess)
-        self._number, self._offset = self._number + len(ended), offset
+        self._kept = (self._kept + rest)[: self._keep_bytes]
+        self._dropped += len(excess)
+
+    def _ended(self, lines: list[bytes]) -> Iterator[TextGroup | Text]:
+        number, offset = self._number, self._offset
+        lines[0] = self._kept + lines[0]
+        size = sum(map(len, lines)) + len(lines)
+        self._number, self._offset = number + len(lines), offset + size + self._dropped
+        dropped, self._kept, self._dropped, self._dropped_nul_only = self._dropped, b"", 0, True
+        if dropped:
+            first = lines.pop(0)
+            size = len(first) + dropped + 1
+            yield Text(number, offset, first[: self._keep_bytes], size, is_overlong=True)
+            number, offset = number + 1, offset + size
+        if lines:
+            yield TextGroup(number, offset, lines, self._keep_bytes)
 
     def rest(self) -> Text | None:
         """Give what stands after the last line feed, at the end of the file; None: nothing."""

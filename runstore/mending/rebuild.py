@@ -181,7 +181,7 @@ class _Builder:
         # Before a first one there is none, so nothing tells but itself.
         if frame.n > 0:
             return True
-        fields = fields_in(raw, frame) or {}
+        fields = fields_in(raw, frame.n) or {}
         is_begin = fields.get("event") == "begin"
         return is_begin and (fields.get("run"), path_in(raw)) == self._home
 

@@ -167,7 +167,7 @@ def run_files_in(names: list[str]) -> list[int]:
 
 def record_in(line: Line) -> dict[str, Any] | None:
     """The fields of a line that counts; None: it does not, or it is no record all the same."""
-    return fields_in(line.raw, line.frame) if line.counts and line.frame else None
+    return fields_in(line.raw, line.frame.n) if line.counts and line.frame else None
 
 
 def _read_run_files(inventory: Inventory, segments: list[int], on_line: OnLine | None) -> None:

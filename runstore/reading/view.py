@@ -8,8 +8,9 @@ from functools import partial
 
 from runstore import files, layout
 from runstore.layout import AttemptKey
+from runstore.lines.bulk import Block
 from runstore.lines.part import Part
-from runstore.lines.record import Position
+from runstore.lines.record import Position, fields_in
 from runstore.lines.scan import Line, Scan, peek
 from runstore.liveness import is_at_work, owner_in
 from runstore.reading.inventory import (
@@ -266,6 +267,16 @@ class AttemptReading:
         fields["attempt"] = self._key.attempt
         return fields
 
+    def records(self, block: Block) -> Iterator[Record]:
+        """Give the records that stand in the next lines, none of which is the first of the file."""
+        job_id = self._job_id or job_id_of(self._inventory, self._key)
+        for n, raw in enumerate(block.lines, start=block.n):
+            fields = fields_in(raw, n)
+            if fields is not None:
+                fields["job"] = job_id
+                fields["attempt"] = self._key.attempt
+                yield fields
+
 
 def attempt_records(inventory: Inventory, key: AttemptKey) -> Iterator[Record]:
     """Give the records of an attempt's file, with their `job` and `attempt`.
@@ -273,8 +284,11 @@ def attempt_records(inventory: Inventory, key: AttemptKey) -> Iterator[Record]:
     None at all when its first record says that it is the file of something else.
     """
     reading = AttemptReading(inventory, key)
-    for line in Scan(inventory.attempt_part(key), reading.witness):
-        record = reading.record(line)
+    for judged in Scan(inventory.attempt_part(key), reading.witness).blocks():
+        if isinstance(judged, Block):
+            yield from reading.records(judged)
+            continue
+        record = reading.record(judged)
         if reading.is_foreign:
             return
         if record is not None:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from runstore import layout
 from runstore.layout import AttemptKey
+from runstore.lines.bulk import Block
 from runstore.lines.part import Part, checksum
+from runstore.lines.record import fields_in
 from runstore.lines.scan import Line, Scan
 from runstore.liveness import is_at_work
 from runstore.reading.inventory import (
@@ -56,11 +58,14 @@ def check_attempt(
     witness = expected.witness if expected else None
     scan = Scan(part, witness)
     misfit = None
-    for line in scan:
-        check.take(part.path, line)
-        misfit = attempt_misfit(run_id, key, line)
+    for judged in scan.blocks():
+        if isinstance(judged, Block):
+            check.take_all(part.path, judged)
+            continue
+        check.take(part.path, judged)
+        misfit = attempt_misfit(run_id, key, judged)
         if misfit is not None:
-            check.find(misfit, part.path, _MISFITS[misfit], line)
+            check.find(misfit, part.path, _MISFITS[misfit], judged)
             break
     check.report.bytes += scan.size_bytes
     if misfit is None and not scan.ended and witness is None:
@@ -89,7 +94,20 @@ class Check:
         if line.code is not None:
             self.find(line.code, path, line.detail, line)
         elif self._strict and record_in(line) is None:
-            self.find("damaged", path, "is no record although its checksum holds", line)
+            self._find_no_record(path, line)
+
+    def take_all(self, path: str, block: Block) -> None:
+        """Count lines in good order."""
+        self.report.records += len(block.lines)
+        if self._strict:
+            numbered = enumerate(zip(block.lines, block.offsets(), strict=False))
+            for index, (raw, offset) in numbered:
+                if fields_in(raw, block.n + index) is None:
+                    line = Line(block.number + index, offset, raw, None, False)
+                    self._find_no_record(path, line)
+
+    def _find_no_record(self, path: str, line: Line) -> None:
+        self.find("damaged", path, "is no record although its checksum holds", line)
 
     def find(self, code: str, path: str, detail: str, line: Line | Flaw | None = None) -> None:
         """Add what was found in a line; None: in the first."""
