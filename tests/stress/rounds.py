@@ -46,6 +46,7 @@ class Figures:
 
     rounds: int = 0
     jobs: int = 0
+    children: int = 0
     attempts: int = 0
     kills: int = 0
     interrupts: int = 0
@@ -55,7 +56,7 @@ class Figures:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def __iadd__(self, other: Figures) -> Figures:
-        for name in ("rounds", "jobs", "attempts", "kills", "interrupts", "resumes"):
+        for name in ("rounds", "jobs", "children", "attempts", "kills", "interrupts", "resumes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.started_twice += other.started_twice
         self.seconds += other.seconds
@@ -65,7 +66,8 @@ class Figures:
     def __str__(self) -> str:
         attempts = ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
         return (
-            f"{self.rounds} rounds, {self.jobs} jobs, {self.attempts} attempts ({attempts}), "
+            f"{self.rounds} rounds, {self.jobs} jobs, {self.children} runs inside others, "
+            f"{self.attempts} attempts ({attempts}), "
             f"{self.kills} kills, {self.interrupts} interrupts, {self.resumes} resumes, "
             f"{self.started_twice} started twice, {self.seconds:.0f} s"
         )
@@ -81,6 +83,7 @@ class Round:
         self.path = self.work.write(root)
         self.store = RunStore(root / "store", "os")
         self.guard = ["--guard", "fail"] if self.chance.random() < 0.3 else []
+        self.run_key = "night" if self.chance.random() < 0.3 else None
         self.mark = f"{name}-{os.getpid()}"
         self.figures = Figures(rounds=1, jobs=len(self.work.job_ids))
 
@@ -127,11 +130,21 @@ class Round:
         self._check_ended(process.wait(PATIENCE_S), began=self._files() > files)
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
-        run_ids = self.store.run_ids()
-        self.figures.resumes += bool(run_ids)
+        self.figures.resumes += bool(self._run_id())
         orphans = self.chance.choices(["kill", "wait"], [3, 1])[0]
-        resume = ["--resume", "--orphans", orphans] if run_ids else []
-        return self._popen(*resume, *options)
+        return self._popen(*self._go_on(), "--orphans", orphans, *options)
+
+    def _go_on(self) -> list[str]:
+        if self.run_key is not None:
+            return ["--run-key", self.run_key]
+        return ["--resume"] if self._run_id() else []
+
+    def _run_id(self) -> str | None:
+        """The run that is inside no other; None: there is none yet."""
+        run_ids = self.store.run_ids()
+        outer = [each for each in run_ids if "parent" not in self.store.read(each).begin]
+        assert len(outer) <= 1, outer
+        return outer[0] if outer else None
 
     def _popen(self, *options: str) -> subprocess.Popen[bytes]:
         durability = self.chance.choices(["os", "disk"], [4, 1])[0]
@@ -141,11 +154,14 @@ class Round:
             return subprocess.Popen(
                 [*PROGRAM, *options, *common, "--max-workers", workers, "--progress", "none"],
                 cwd=self.root,
-                env={**os.environ, MARK: self.mark},
+                env={**os.environ, **self._variables()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
+
+    def _variables(self) -> dict[str, str]:
+        return {MARK: self.mark, "LORCHESTRA_STATE_DIR": str(self.root / "state")}
 
     def _let_it_work(self, process: subprocess.Popen[bytes], files: int) -> None:
         """Wait for a random moment, mostly one of those in which jobs come and go."""
@@ -165,13 +181,13 @@ class Round:
 
     def _start_another(self, files: int) -> None:
         """Go on with the same run a second time: only one of the two may."""
-        if self.chance.random() < 0.6 or not self.store.run_ids():
+        if self.chance.random() < 0.6 or not self._run_id():
             deadline = time.monotonic() + PATIENCE_S
             while self._files() == files and time.monotonic() < deadline:
                 time.sleep(0.005)
         else:
             time.sleep(self.chance.uniform(0, 0.1))
-        other = self._popen("--resume", "--orphans", "fail")
+        other = self._popen(*(self._go_on() or ["--resume"]), "--orphans", "fail")
         code = other.wait(PATIENCE_S)
         assert code in {0, 1, 75}, self._said()
         self.figures.started_twice += code == 75
@@ -198,7 +214,7 @@ class Round:
             # Where it may have to wait for a guard, a signal ends the opening of the run.
             assert view.end or not began or self.guard, self._said()
             if view.end:
-                assert_complete(view, len(self.work.job_ids))
+                assert_complete(view)
         if began:
             assert [each.cmdline() for each in self._processes()] == []
 
@@ -209,47 +225,78 @@ class Round:
         """Go on with it, here, until all has succeeded; that leaves no thread and no descriptor."""
         pipeline = load_pipeline(self.path, self.root)
         options = Options(self.work.workers, stop_on_failure=False)
-        with marked(self.mark):
+        with these_set(self._variables()):
             for _ in range(_MOST_RESUMES):
-                run_ids = self.store.run_ids()
-                if run_ids and self.store.read(run_ids[0]).status == "succeeded":
+                run_id = self._run_id()
+                if run_id and self.store.read(run_id).status == "succeeded":
                     return
-                self.figures.resumes += bool(run_ids)
-                resume = run_ids[0] if run_ids else None
+                self.figures.resumes += bool(run_id)
+                # A key, and an id, both stand for what there is.
+                how = {"run_key": self.run_key} if self.run_key else {"resume": run_id}
                 rule: Any = self.chance.choice(["kill", "wait"])
                 with nothing_left_behind():
-                    run_pipeline(pipeline, self.store, options, resume=resume, orphans=rule)
+                    run_pipeline(pipeline, self.store, options, orphans=rule, **how)
                 assert list(self._processes()) == []
         raise AssertionError("it does not come to its end")
 
     def _check(self) -> None:
-        (run_id,) = self.store.run_ids()
+        run_id = self._run_id()
+        assert run_id is not None
         view = self.store.read(run_id)
-        assert view.status == "succeeded"
-        assert list(view.jobs) == self.work.job_ids
-        report = self.store.verify(run_id, receipt=view.receipt)
-        assert report.ok, report.errors
-        assert_complete(view, len(self.work.job_ids))
+        self._check_run(view, self.work.job_ids)
         assert not (self.root / "clashes").exists(), (self.root / "clashes").read_text()
-        for job_id in self.work.job_ids:
-            self._check_job(view, job_id)
+        inside = {job_id: ids for job_id in view.jobs if (ids := self.work.inside(job_id))}
+        known = {run_id}
+        for job_id in view.jobs:
+            self._check_attempts(view, job_id)
+            if job_id not in inside:
+                self._check_job(view, job_id)
+            else:
+                child = self.store.read(view.jobs[job_id].output["run_id"])
+                known.add(child.id)
+                self._check_child(child, view, job_id, inside[job_id])
+        for each in set(self.store.run_ids()) - known:
+            # Killed after it was begun, and before the run around it named it.
+            assert not any(job.attempts for job in self.store.read(each).jobs.values())
+
+    def _check_run(self, view: RunView, job_ids: list[str]) -> None:
+        assert view.status == "succeeded"
+        assert list(view.jobs) == job_ids
+        report = self.store.verify(view.id, receipt=view.receipt)
+        assert report.ok, report.errors
+        assert_complete(view)
+
+    def _check_child(self, child: RunView, view: RunView, job_id: str, inside: list[str]) -> None:
+        assert child.begin["parent"] == {"run": view.id, "job": job_id}
+        self._check_run(child, inside)
+        for each in inside:
+            self._check_attempts(child, each)
+            self._check_job(child, each)
+        self.figures.children += 1
+        self.figures.jobs += len(inside)
+
+    def _check_attempts(self, view: RunView, job_id: str) -> None:
+        """They are numbered without a gap, and one at most succeeded."""
+        statuses = [attempt.status for attempt in view.jobs[job_id].attempts]
+        numbers = [attempt.number for attempt in view.jobs[job_id].attempts]
+        self.figures.attempts += len(statuses)
+        self.figures.statuses += Counter(statuses)
+        assert numbers == [*range(1, len(numbers) + 1)], (job_id, numbers)
+        assert statuses.count("succeeded") <= 1, (job_id, statuses)
 
     def _check_job(self, view: RunView, job_id: str) -> None:
         """What a job did, by its own account, is what the record says of it."""
         job, did = view.jobs[job_id], self._did(job_id)
         statuses = {attempt.number: attempt.status for attempt in job.attempts}
-        self.figures.attempts += len(statuses)
-        self.figures.statuses += Counter(statuses.values())
-        assert list(statuses) == [*range(1, len(statuses) + 1)], (job_id, statuses)
         assert did["begin"] <= statuses.keys(), (job_id, did, statuses)
         succeeded = {number for number, status in statuses.items() if status == "succeeded"}
-        assert len(succeeded) == 1 or (job_id in self.work.allowed and not succeeded), statuses
+        assert succeeded or job_id in self.work.allowed, (job_id, statuses)
         # One whose runner was killed may have come to its end, or never begun.
         assert succeeded <= did["end"], (job_id, did, statuses)
         failed = {number for number, status in statuses.items() if status == "failed"}
         assert failed <= did["begin"] - did["end"], (job_id, did, statuses)
         if succeeded:
-            assert job.output == {"attempt": max(statuses)} == {"attempt": min(succeeded)}
+            assert job.output["attempt"] == max(statuses) == min(succeeded)
 
     def _did(self, job_id: str) -> dict[str, set[int]]:
         did: dict[str, list[int]] = defaultdict(list, begin=[], end=[])
@@ -279,18 +326,18 @@ class Round:
 
 
 @contextmanager
-def marked(mark: str) -> Iterator[None]:
-    """Let what is started here have the mark."""
-    os.environ[MARK] = mark
+def these_set(variables: dict[str, str]) -> Iterator[None]:
+    """Let what is started here have these variables."""
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ[MARK]
+        for name in variables:
+            del os.environ[name]
 
 
-def assert_complete(view: RunView, jobs: int) -> None:
+def assert_complete(view: RunView) -> None:
     """Nothing of a run that has ended is open, and its last record counts its jobs."""
     counts = Counter(job.status for job in view.jobs.values())
-    assert sum(counts.values()) == jobs
     assert not counts.keys() & {"running", "planned"}, counts
     assert json.loads(json.dumps(view.end["counts"])) == counts
