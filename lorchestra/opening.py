@@ -164,7 +164,7 @@ class Opening:
 
     def _open(self, opened: Callable[[], Run]) -> Run:
         """Open the run; a signal meanwhile stops it once it is open, unless it waits."""
-        return self.interruptible.wait(opened) if self.store.has_guard else opened()
+        return self.interruptible.wait(opened) if self.store.waits_for_guard else opened()
 
     def _with_children(self, view: RunView) -> Iterator[RunView]:
         """A run, and the runs inside it that it left at work."""

@@ -71,9 +71,9 @@ class RunStore:
         check_store(self.path)
 
     @property
-    def has_guard(self) -> bool:
-        """Whether a run holds a guard, for which it may have to wait."""
-        return self._guard is not None
+    def waits_for_guard(self) -> bool:
+        """Whether `create_run` and `resume_run` may wait: for a guard, or for one of your own."""
+        return callable(self._guard) or (self._guard is not None and self._guard_timeout_s != 0)
 
     def create_run(
         self,
@@ -356,6 +356,9 @@ class RunStore:
             ValueError: No rule was given, or one that makes no sense.
             StoreNotFoundError: There is no store.
             OSError: A file cannot be read or removed.
+
+        A run inside another, by the `parent` of its `begin`, goes with that one, and counts for no
+        rule by itself while that one is there.
 
         For readers a run is gone in one step, with its logs. After an error, a crash or a
         KeyboardInterrupt the next call removes what is left. Links are not followed.

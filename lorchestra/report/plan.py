@@ -178,7 +178,7 @@ def action_text(action: Action) -> str:
         return printable(f"fails: {action.reason}")
     arguments = ", ".join(f"{name}={value!r}" for name, value in action.arguments.items())
     if isinstance(action, SubPipeline):
-        return printable(f"pipeline: {action.name}({arguments})")
+        return printable(f"pipeline: {action.name}{f'({arguments})' if arguments else ''}")
     return printable(f"call: {action.target}({arguments})")
 
 

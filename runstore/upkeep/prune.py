@@ -1,5 +1,6 @@
 """Remove old runs, never one that may be at work.
 
+A run inside another goes with that one and not before, so that no run names what is gone.
 A run's folder is renamed first, to `<run_id>.pruned`, which is no run's name: for readers it is
 gone in one step. Then it is deleted. What an interrupted pruning leaves is deleted by the next one.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,10 +64,14 @@ def prune_store(
     if dry_run:
         return chosen
     removed = []
+    spared: set[str] = set()
     for number, run_id in enumerate(chosen):
         tell("removing", number, len(chosen))
-        # It may have been resumed since it was chosen.
-        if not _may_be_at_work(store, run_id) and _remove(f"{runs}/{run_id}"):
+        # It may have been resumed since it was chosen, and then those inside it are needed.
+        summary = summarize(store, run_id)
+        if (summary and summary.parent in spared) or _may_be_at_work(store, run_id, summary):
+            spared.add(run_id)
+        elif _remove(f"{runs}/{run_id}"):
             removed.append(run_id)
     return removed
 
@@ -92,20 +97,53 @@ def _remove(folder: str) -> bool:
 def _chosen(store: str, rules: Rules, tell: OnProgress) -> Iterator[str]:
     """The runs that go, the oldest first."""
     run_ids = _run_ids(store)
-    chosen = set()
-    newer: Counter[str | None] = Counter()
+    summaries = {}
     for number, run_id in enumerate(run_ids):
         tell("looking at", number, len(run_ids))
-        summary = summarize(store, run_id)
+        summaries[run_id] = summarize(store, run_id)
+    families = _families(summaries)
+    chosen = set()
+    newer: Counter[str | None] = Counter()
+    for run_id, family in families.items():
+        summary = summaries[run_id]
         pipeline = summary.pipeline if summary else None
         is_surplus = rules.keep is not None and newer[pipeline] >= rules.keep
         newer[pipeline] += 1
         is_old = rules.older_than is not None and _age(run_id, summary) > rules.older_than
-        if (is_surplus or is_old) and not _may_be_at_work(store, run_id, summary):
-            chosen.add(run_id)
+        if (is_surplus or is_old) and not _any_at_work(store, family, summaries):
+            chosen.update(family)
     if rules.max_bytes is not None:
-        chosen.update(list(_too_much(store, run_ids, chosen, rules.max_bytes, tell)))
+        chosen.update(list(_too_much(store, families, chosen, rules.max_bytes, tell)))
     return reversed([run_id for run_id in run_ids if run_id in chosen])
+
+
+def _families(summaries: Mapping[str, RunSummary | None]) -> dict[str, list[str]]:
+    """The runs that are inside no other of the store, each with all that are inside it."""
+    families: dict[str, list[str]] = {}
+    for run_id in summaries:
+        families.setdefault(_outermost(run_id, summaries), []).append(run_id)
+    # In the order given: a run inside may seem newer than others that began after its family.
+    return {run_id: families[run_id] for run_id in summaries if run_id in families}
+
+
+def _outermost(run_id: str, summaries: Mapping[str, RunSummary | None]) -> str:
+    seen: set[str] = set()
+    # Foreign records may say that two runs are inside each other.
+    while run_id not in seen:
+        seen.add(run_id)
+        summary = summaries[run_id]
+        outer = summary.parent if summary else None
+        if outer is None or outer not in summaries:
+            return run_id
+        run_id = outer
+    return min(seen)
+
+
+def _any_at_work(
+    store: str, family: list[str], summaries: Mapping[str, RunSummary | None] | None = None
+) -> bool:
+    known = summaries or {}
+    return any(_may_be_at_work(store, run_id, known.get(run_id)) for run_id in family)
 
 
 def _run_ids(store: str) -> list[str]:
@@ -117,20 +155,25 @@ def _run_ids(store: str) -> list[str]:
 
 
 def _too_much(
-    store: str, run_ids: list[str], gone: set[str], max_bytes: int, tell: OnProgress
+    store: str,
+    families: Mapping[str, list[str]],
+    gone: set[str],
+    max_bytes: int,
+    tell: OnProgress,
 ) -> Iterator[str]:
     """The oldest runs without which the store has no more bytes than allowed."""
-    sizes = {}
-    for number, run_id in enumerate(run_ids):
-        tell("measuring", number, len(run_ids))
-        sizes[run_id] = files.measure(layout.run_folder(store, run_id)).size_bytes
+    sizes: Counter[str] = Counter()
+    for number, (outermost, family) in enumerate(families.items()):
+        tell("measuring", number, len(families))
+        for run_id in family:
+            sizes[outermost] += files.measure(layout.run_folder(store, run_id)).size_bytes
     total = files.measure(store).size_bytes - sum(sizes[run_id] for run_id in gone)
-    for run_id in reversed(run_ids):
+    for outermost in reversed(list(families)):
         if total <= max_bytes:
             return
-        if run_id not in gone and not _may_be_at_work(store, run_id):
-            total -= sizes[run_id]
-            yield run_id
+        if outermost not in gone and not _any_at_work(store, families[outermost]):
+            total -= sizes[outermost]
+            yield from families[outermost]
 
 
 def _age(run_id: str, summary: RunSummary | None) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from runstore import RunNotFoundError, RunStore, StoreFormatError, StoreNotFoundError, files, layout
+from runstore import (
+    Run,
+    RunNotFoundError,
+    RunStore,
+    StoreFormatError,
+    StoreNotFoundError,
+    files,
+    layout,
+)
+from runstore.reading.view import RunSummary, summarize
+from runstore.upkeep import prune
 from tests.runstore.samples import (
     DEAD,
     ELSEWHERE,
@@ -135,6 +146,75 @@ def test_a_run_goes_that_any_rule_names(store: RunStore, clock: Clock) -> None:
     assert store.prune(keep=2, older_than=timedelta(days=5)) == [*old, surplus[0]]
     assert store.prune(max_bytes=15_000) == [*surplus[1:], large]
     assert store.run_ids() == [newest]
+
+
+def inside(store: RunStore, outer: str, size: int = 0) -> str:
+    parent = {"run": outer, "job": "a"}
+    with store.create_run("inner", ["a"], parent=parent) as run, run.job("a") as log:
+        log.append("metric", text="x" * size)
+    return run.id
+
+
+def test_a_run_inside_another_goes_with_that_one(store: RunStore, clock: Clock) -> None:
+    families = []
+    for _ in range(3):
+        outer = ended(store)
+        families.append([outer, middle := inside(store, outer), inside(store, middle)])
+        families[-1].append(inside(store, outer))
+    assert store.prune(keep=2) == families[0]
+    assert store.prune(keep=2) == []
+    assert sorted(store.run_ids()) == sorted([*families[1], *families[2]])
+
+
+def test_a_run_inside_one_that_is_at_work_stays(store: RunStore, clock: Clock) -> None:
+    with store.create_run("p") as run:
+        run_id = inside(store, run.id)
+        clock.days_later(9)
+        assert store.prune(older_than=timedelta(days=3)) == []
+        assert store.prune(max_bytes=0) == []
+    assert store.prune(max_bytes=0) == [run.id, run_id]
+
+
+def test_runs_inside_each_other_count_as_one_by_their_size(store: RunStore, clock: Clock) -> None:
+    old, outer = ended(store), ended(store)
+    family = [outer, inside(store, outer, size=20_000)]
+    newest = ended(store)
+    assert store.prune(max_bytes=15_000) == [old, *family]
+    assert store.run_ids() == [newest]
+
+
+def test_a_run_whose_outer_run_is_gone_is_one_by_itself(store: RunStore, clock: Clock) -> None:
+    run_ids = [inside(store, "01a211a3-d8ad-76fe-8a8c-a9d6eeee961d") for _ in range(2)]
+    assert store.prune(keep=1) == run_ids[:1]
+
+
+def test_runs_that_say_they_are_inside_each_other_can_be_removed(
+    store: RunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ended(store)
+    second = inside(store, first)
+    loop = {first: second, second: first}
+
+    def looped(store: str, run_id: str) -> RunSummary | None:
+        summary = summarize(store, run_id)
+        return summary and dataclasses.replace(summary, parent=loop[run_id])
+
+    monkeypatch.setattr(prune, "summarize", looped)
+    assert store.prune(max_bytes=0) == [first, second]
+
+
+def test_one_that_is_resumed_meanwhile_keeps_those_inside_it(store: RunStore, clock: Clock) -> None:
+    outer = ended(store)
+    run_id = inside(store, outer)
+    resumed: list[Run] = []
+
+    def on_progress(what: str, _done: int, _total: int) -> None:
+        if what == "removing" and not resumed:
+            resumed.append(store.resume_run(outer, ["a"]))
+
+    assert store.prune(max_bytes=0, on_progress=on_progress) == []
+    assert sorted(store.run_ids()) == [outer, run_id]
+    resumed[0].end()
 
 
 def test_only_age_and_size_remove_the_newest_run_of_a_pipeline(
