@@ -11,6 +11,7 @@ a flipped bit that changes only the spelling.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Mapping
@@ -28,12 +29,15 @@ MAX_N = 10**18 - 1
 RESERVED_FIELDS = frozenset({"n", "prev", "at", "event", "crc", "job", "attempt"})
 
 _FRAME_FIELDS = frozenset({"n", "prev", "at", "event", "crc"})
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+# What the encoder writes as it is; all else takes a look.
+_EXACT = frozenset({str, int, bool, type(None)})
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+_CONTENT_WITHOUT_FIELDS = b'{"n":%d,"prev":"%b","at":"%b.%06dZ","event":%b'
+_CONTENT = _CONTENT_WITHOUT_FIELDS + b",%b"
 _MAX_DEPTH = 250
 _CRC_BYTES = len(',"crc":"00000000"}')
 _CRC = re.compile(r"[0-9a-f]{8}")
@@ -66,7 +70,10 @@ class Frame(NamedTuple):
     crc: str
 
 
-_second = (-1, "")
+now_ns = time.time_ns
+# The second that is being written, in nanoseconds since 1970 and as text.
+_second = (0, b"1970-01-01T00:00:00")
+_SECOND_NS = 1_000_000_000
 
 
 def timestamp(time_ns: int | None = None) -> str:
@@ -75,13 +82,24 @@ def timestamp(time_ns: int | None = None) -> str:
     Args:
         time_ns: Nanoseconds since 1970 UTC; None: now.
     """
+    second, microsecond = _moment(now_ns() if time_ns is None else time_ns)
+    return f"{second.decode()}.{microsecond:06d}Z"
+
+
+def _moment(time_ns: int) -> tuple[bytes, int]:
     global _second  # noqa: PLW0603 - a memo of one entry; the tuple is replaced as a whole
-    seconds, nanoseconds = divmod(time.time_ns() if time_ns is None else time_ns, 1_000_000_000)
-    known, text = _second
-    if known != seconds:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        _second = (seconds, text)
-    return f"{text}.{nanoseconds // 1000:06d}Z"
+    start_ns, text = _second
+    past_ns = time_ns - start_ns
+    if not 0 <= past_ns < _SECOND_NS:
+        seconds, past_ns = divmod(time_ns, _SECOND_NS)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
+        _second = (seconds * _SECOND_NS, text)
+    return text, past_ns // 1000
+
+
+@functools.lru_cache(maxsize=256)
+def _event_name(event: str) -> bytes:
+    return orjson.dumps(event)
 
 
 def encode(n: int, prev: str, event: str, fields: Mapping[str, Any]) -> tuple[bytes, Position]:
@@ -107,20 +125,21 @@ def encode(n: int, prev: str, event: str, fields: Mapping[str, Any]) -> tuple[by
     if not event or type(event) is not str:
         raise RecordError(f"an event is a non-empty text, not {event!r}")
     for value in fields.values():
-        if type(value) is not str:
+        if type(value) not in _EXACT:
             _refuse_inexact(value)
     try:
-        name = orjson.dumps(event)
+        name = _event_name(event)
         body = orjson.dumps(fields, option=_OPTIONS)
     except TypeError as error:
         raise RecordError(f"cannot be written as JSON: {error}") from None
-    head = f'{{"n":{n},"prev":"{prev}","at":"{timestamp()}","event":'.encode()
-    content = b"%b%b,%b" % (head, name, body[1:-1]) if fields else head + name
-    crc = f"{crc32(content):08x}"
-    line = b'%b,"crc":"%b"}\n' % (content, crc.encode())
+    second, microsecond = _moment(now_ns())
+    frame = (n, prev.encode(), second, microsecond, name)
+    content = _CONTENT % (*frame, body[1:-1]) if fields else _CONTENT_WITHOUT_FIELDS % frame
+    crc = b"%08x" % crc32(content)
+    line = b'%b,"crc":"%b"}\n' % (content, crc)
     if len(line) > MAX_LINE_BYTES:
         raise RecordError(f"a record of {len(line)} bytes; at most {MAX_LINE_BYTES} are allowed")
-    return line, Position(n, crc)
+    return line, Position(n, crc.decode())
 
 
 def _refuse_inexact(value: object, depth: int = 0) -> None:
@@ -139,7 +158,7 @@ def _refuse_inexact(value: object, depth: int = 0) -> None:
         _refuse_deep(depth)
         for item in value:  # type: ignore[attr-defined]
             _refuse_inexact(item, depth + 1)
-    elif kind not in _SCALARS:
+    elif kind not in _EXACT:
         raise RecordError(f"{kind.__name__} is not a JSON value")
 
 

@@ -127,6 +127,7 @@ class Fold:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._before: set[str] = set()  # jobs of before the resume, which may plan anew
         self._is_planned = False  # by this file of the run's own
+        self._placed_here: set[str] = set()  # what it has put others in the place of
         self._dropped: set[str] = set()
         # Attempts after which the job waits; those that began since the last `begin`, as far as the
         # run's own file says so; and those of before it.
@@ -242,13 +243,14 @@ class Fold:
             if not job.kept:
                 job.status, job.reason = PLANNED, None
         self._before, self._is_planned = set(state.jobs), False
+        self._placed_here.clear()
         self._over |= self._started
         self._started.clear()
         self._given_up.clear()
 
     def _plan(self, record: Record) -> None:
         """Take in a part of the plan: that of a resume takes the place of the one before."""
-        if not self._is_planned:
+        if not self._is_planned and record.get("more") is not True:
             self._is_planned = True
             self._dropped |= self._before
             self._replaced, self._places = set(), {}
@@ -256,7 +258,11 @@ class Fold:
         place = None
         if replaced:
             self._replaced.update(replaced)
-            place = self._places.setdefault(replaced[0], [])
+            if replaced[0] not in self._placed_here:
+                # What an earlier file put there counts no more.
+                self._placed_here.add(replaced[0])
+                self._places[replaced[0]] = []
+            place = self._places[replaced[0]]
             self._job(replaced[0])
         for planned in _of_kind(record.get("jobs"), list) or []:
             job_id = planned.get("id") if isinstance(planned, dict) else None

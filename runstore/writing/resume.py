@@ -178,7 +178,7 @@ def _made_of(state: RunState, plan: list[dict[str, Any]] | None) -> dict[str, st
 
 def _status(state: RunState, job_id: str) -> str:
     """The status of a job as the run begins anew: what did not run is planned again."""
-    job = state.jobs.get(job_id)
+    job = state.jobs.get(job_id) or state.removed.get(job_id)
     if job is not None and job.kept:
         return "succeeded"
     return job.attempts[-1].status if job is not None and job.attempts else "planned"

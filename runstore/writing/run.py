@@ -163,7 +163,8 @@ class AttemptLog:
         When it returns, the operating system has the bytes: they survive a killed process. A crash
         inside leaves a torn tail, which readers skip. One thread at a time.
         """
-        _refuse_reserved(event, fields, _EVENTS_OF_THE_STORE)
+        if event in _EVENTS_OF_THE_STORE or not RESERVED_FIELDS.isdisjoint(fields):
+            _refuse_reserved(event, fields, _EVENTS_OF_THE_STORE)
         return self._segment.append(event, fields)
 
     def end(self, status: str, **fields: Any) -> Position:
@@ -335,7 +336,10 @@ class Run:
         leaves a part of them; a resume plans them again.
         """
         plan = planned_jobs(jobs)
-        given = {"instead_of": list(instead_of)} if instead_of else {}
+        # A plan without `more` is that of a resume, which takes the place of the one before.
+        given: dict[str, Any] = {"more": True}
+        if instead_of:
+            given["instead_of"] = list(instead_of)
         chunks: list[list[dict[str, Any]]] = [*_chunks(plan)] or [[]]
         ids = {job["id"] for job in plan}
         with self._turn:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from runstore import files
 from runstore.errors import SegmentClosedError, SegmentPoisonedError
 from runstore.lines.record import NO_PREVIOUS, Position, encode
+from runstore.writing import forks
 
 _UNFINISHED = "a write was interrupted before its outcome was known"
 
@@ -30,7 +30,7 @@ class SegmentWriter:
         """
         self.path = path
         self._descriptor = files.create(path)
-        self._pid = os.getpid()
+        self._generation = forks.generation
         self._next_n = 0
         self._previous = NO_PREVIOUS
         self._poison: str | None = None
@@ -50,7 +50,8 @@ class SegmentWriter:
             SegmentClosedError: The file was closed.
             OSError: The write failed; the writer is poisoned.
         """
-        self._refuse_unusable()
+        if self._poison is not None or self._closed or self._generation != forks.generation:
+            self._refuse_unusable()
         line, position = encode(self._next_n, self._previous, event, fields)
         # Poisoned first and freed last: an exception that comes from outside, such as
         # KeyboardInterrupt, leaves the writer poisoned wherever in between it strikes.
@@ -89,7 +90,7 @@ class SegmentWriter:
 
     def refuse_forked(self) -> None:
         """Raise `SegmentPoisonedError` in a process that was forked from the writer's."""
-        if self._pid != os.getpid():
+        if self._generation != forks.generation:
             raise SegmentPoisonedError(self.path, "this process was forked from its writer")
 
     def close(self) -> None:

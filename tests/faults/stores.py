@@ -14,7 +14,6 @@ import pytest
 
 from runstore import RunStore
 from runstore.layout import RUN_FOLDERS, parse_attempt_file, run_file, run_folder
-from runstore.lines.record import timestamp
 from tests.faults.memory import ROOT, MemoryOs, Tree, holding, mounted
 from tests.runstore.samples import DEAD, Record, abandon, parsed
 
@@ -274,7 +273,7 @@ def recorded(run_id: str) -> Iterator[MemoryOs]:
     seconds = itertools.count(1_796_000_000)
     with mounted(MemoryOs()) as memory, pytest.MonkeyPatch.context() as patch:
         patch.setattr("runstore.writing.run.this_process", lambda: DEAD)
-        patch.setattr("runstore.lines.record.timestamp", lambda: timestamp(next(seconds) * 10**9))
+        patch.setattr("runstore.lines.record.now_ns", lambda: next(seconds) * 10**9)
         patch.setattr("runstore.layout.new_run_id", lambda: run_id)
         yield memory
 

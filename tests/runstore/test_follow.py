@@ -240,8 +240,7 @@ class TestRunsThatAreOver:
     ) -> None:
         minutes = itertools.count(59, -1)
         with monkeypatch.context() as patch:
-            stepped = (f"2026-11-24T23:{next(minutes):02}:00.000000Z" for _ in range(60))
-            patch.setattr("runstore.lines.record.timestamp", lambda: next(stepped))
+            patch.setattr("runstore.lines.record.now_ns", lambda: next(minutes) * 60 * 10**9)
             sample = finished_run(tmp_path / "store")
         followed = list(sample.store.follow(sample.id))
         assert_in_order(followed)
@@ -252,7 +251,7 @@ class TestRunsThatAreOver:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("runstore.lines.record.timestamp", lambda: "2026-11-24T23:10:47.123456Z")
+            patch.setattr("runstore.lines.record.now_ns", lambda: 1_796_000_000_123_456_789)
             store = RunStore(tmp_path / "store", "os")
             with store.create_run("p") as run, run.job("a") as log, run.job("b"):
                 log.append("metric", k=1)

@@ -97,6 +97,39 @@ def test_a_resume_of_the_same_plan_knows_it(store: RunStore) -> None:
     assert jobs(store, run) == {"a[1]": "succeeded", "a[2]": "succeeded"}
 
 
+@pytest.mark.parametrize("given", [None, ["a", "b", "c"]])
+def test_a_resume_that_plans_nothing_anew_loses_no_job_by_what_is_planned_later(
+    store: RunStore, given: list[str] | None
+) -> None:
+    run = store.create_run("p", ["a", "b", "c"])
+    succeed(run, "b")
+    run.end("failed")
+    with store.resume_run(run.id, given) as again:
+        again.plan_more([item("a", "1"), item("a", "2")], instead_of=["a"])
+        succeed(again, "a[1]", "a[2]")
+        again.end()
+    with store.resume_run(run.id, given and [item("a", "1"), item("a", "2"), "b", "c"]) as again:
+        again.plan_more([item("a", "2"), item("a", "3")], instead_of=["a"])
+        succeed(again, "a[3]", "c")
+        again.end()
+    view = store.read(run.id)
+    assert [*view.jobs] == ["a[2]", "a[3]", "b", "c"]
+    assert jobs(store, run) == dict.fromkeys(view.jobs, "succeeded")
+    assert view.end["counts"] == {"succeeded": 4}
+
+
+def test_a_job_that_was_taken_out_and_is_put_back_counts_as_what_it_was(store: RunStore) -> None:
+    run = store.create_run("p", ["a", "b"])
+    succeed(run, "a", "b")
+    run.end()
+    for plan in (["a"], ["a", "b"]):
+        with store.resume_run(run.id, plan) as again:
+            again.end()
+        view = store.read(run.id)
+        assert view.end["counts"] == {"succeeded": len(plan)}
+        assert [*view.jobs] == plan
+
+
 def test_what_cannot_be_planned_is_refused_and_leaves_nothing(store: RunStore) -> None:
     with store.create_run("p", ["a"]) as run:
         for wrong in (["x", "x"], [""], [{"stage": "s"}]):

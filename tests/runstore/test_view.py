@@ -95,7 +95,7 @@ def test_a_clock_that_stepped_back_changes_no_files_own_order(
     moments = iter(range(10**6))
     steps = [0, 50, -40, 3, 90, -90, 7]
     monkeypatch.setattr(
-        "runstore.lines.record.time.time_ns",
+        "runstore.lines.record.now_ns",
         lambda: (2_000_000_000 + (i := next(moments)) + steps[i % len(steps)]) * 10**9,
     )
     with store.create_run(pipeline="p", jobs=["a", "b", "c"]) as run:
