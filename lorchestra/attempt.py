@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +63,7 @@ class Surroundings:
         nest: What runs the pipelines that are jobs; None: no job is one.
         seats: How many jobs may be at work at once in the stage around; None: that is not limited.
         lost: Set when a record cannot be written, of this run or of one around it or inside it.
+        no_input: What processes read that are given nothing to read: see `empty_input`.
     """
 
     pipeline: Pipeline
@@ -79,6 +81,7 @@ class Surroundings:
     nest: Nest | None = None
     seats: Seats | None = None
     lost: threading.Event = field(default_factory=threading.Event)
+    no_input: int = subprocess.DEVNULL
 
     @property
     def guard_descriptors(self) -> Sequence[int]:
@@ -231,15 +234,17 @@ class JobAttempt:
         self, job: Job, argv: Sequence[str] | str, log: int, text: bytes | None = None
     ) -> Outcome:
         """Run a process; `job` is this attempt's, with values where its references were."""
+        root = self._around.pipeline.root
         environment = self._identity.environment(self._log.output_path)
         program = Program(
             argv,
             log,
             {**self._around.env, **job.env, **environment},
-            self._around.pipeline.root / (job.cwd or ""),
+            root if job.cwd is None else root / job.cwd,
             text,
             # They keep the guard and the run key held while the job is at work, if we are killed.
             [*self._around.run.guard_descriptors, *self.turn.descriptors],
+            self._around.no_input,
         )
         outcome = run_process(
             program,
@@ -253,7 +258,7 @@ class JobAttempt:
             output = read_output(self._log.output_path, only_object=only_object)
         except OutputError as error:
             return _without_output(outcome, str(error))
-        return replace(outcome, output=output)
+        return outcome if output is None else replace(outcome, output=output)
 
     def _limit(self) -> Limit | None:
         return limit(self.turn, self._began, self._around.pipeline.grace_s)
@@ -285,6 +290,8 @@ class JobAttempt:
             self._log.append("retry_wait", delay_s=self.again_in_s, tries=self.turn.tries)
 
     def _masked(self, outcome: Outcome) -> Outcome:
+        if outcome.error is None:
+            return outcome
         return replace(outcome, error=self._around.mask.data(outcome.error))
 
     def _allowed(self, outcome: Outcome) -> Outcome:

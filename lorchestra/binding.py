@@ -214,6 +214,8 @@ def bound(job: Job, scope: Scope) -> Job:
             action = job.action
     env = {name: text_of(value, scope) for name, value in job.env.items()}
     cwd = None if job.cwd is None else text_of(job.cwd, scope)
+    if not variables and (action, env, cwd) == (job.action, job.env, job.cwd):
+        return job
     return replace(job, action=action, env={**env, **variables}, cwd=cwd)
 
 

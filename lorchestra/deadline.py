@@ -32,13 +32,17 @@ class Deadline:
     def __init__(self, limit: Limit | None, target: Stoppable) -> None:
         self._limit = limit
         self._target = target
-        self._over = threading.Event()
+        self._over: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         if self._limit is not None:
+            self._over = threading.Event()
             self._thread = threading.Thread(
-                target=self._watch, args=(self._limit,), name="lorchestra-deadline", daemon=True
+                target=self._watch,
+                args=(self._limit, self._over),
+                name="lorchestra-deadline",
+                daemon=True,
             )
             self._thread.start()
         return self
@@ -49,13 +53,13 @@ class Deadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._thread is not None:
+        if self._over is not None and self._thread is not None:
             self._over.set()
             self._thread.join()
 
-    def _watch(self, limit: Limit) -> None:
-        if self._over.wait(max(0.0, limit.seconds)):
+    def _watch(self, limit: Limit, over: threading.Event) -> None:
+        if over.wait(max(0.0, limit.seconds)):
             return
         self._target.ask_to_end(limit.cause)
-        if not self._over.wait(limit.grace_s):
+        if not over.wait(limit.grace_s):
             self._target.kill()

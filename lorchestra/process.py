@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,8 +94,7 @@ class ChildProcess:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.popen.pid
-        names = MARKS if set(MARKS) <= env.keys() else MARKS_OF_HOOKS
-        self._marks = {name: env[name] for name in names} if set(names) <= env.keys() else {}
+        self._env = env
         self._rest: set[psutil.Process] = set()
 
     def feed(self, text: bytes) -> None:
@@ -151,7 +150,10 @@ class ChildProcess:
 
     def _rest_now(self) -> set[psutil.Process]:
         """All processes of the job but the first."""
-        return {each for each in belonging(self.pid, self._marks) if each.pid != self.pid}
+        names = MARKS if set(MARKS) <= self._env.keys() else MARKS_OF_HOOKS
+        is_marked = set(names) <= self._env.keys()
+        marks = {name: self._env[name] for name in names} if is_marked else {}
+        return {each for each in belonging(self.pid, marks) if each.pid != self.pid}
 
     def _end(self, found: set[psutil.Process]) -> None:
         for process in found if self._is_killed else found - self._rest:
@@ -244,6 +246,19 @@ def _peak_kb() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // 1024 if sys.platform == "darwin" else peak
+
+
+@contextlib.contextmanager
+def empty_input() -> Iterator[int]:
+    """A standard input for any number of processes, where there is nothing to read.
+
+    It is opened once: `subprocess.DEVNULL` opens a file for each process.
+    """
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def shell_command(line: str) -> Sequence[str] | str:

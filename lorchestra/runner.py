@@ -34,6 +34,7 @@ from lorchestra.opening import Kept, Opening, orphan_found
 from lorchestra.orphans import Orphan, OrphanRule
 from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options, left_out, workers_for
+from lorchestra.process import empty_input
 from lorchestra.progress import (
     Event,
     Handler,
@@ -193,6 +194,7 @@ def _run(request: _Request, on_signal: Callable[[int], object] | None = None) ->
         # They come when the run has been left: its record is complete, the guard is free.
         ending = stack.enter_context(hooks.around())
         inner = stack.enter_context(contextlib.ExitStack())
+        no_input = inner.enter_context(empty_input())
         # Before there is a run: a signal that comes while it is opened must not tear its record.
         heard = _FirstSignal(on_signal)
         if outer is None:
@@ -234,6 +236,7 @@ def _run(request: _Request, on_signal: Callable[[int], object] | None = None) ->
             children.run,
             None if outer is None else outer.around.seats,
             threading.Event() if outer is None else outer.around.lost,
+            no_input,
         )
         whole = _PipelineRun(around, request.options, told, kept, unselected, children)
         return whole.run(store.path, partial(hooks.start, stop))

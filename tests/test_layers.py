@@ -58,6 +58,7 @@ MAY_TOUCH_THE_DISK = {"runstore.files", "runstore.liveness"}
 MAY_ASK_FOR_THE_PLATFORM = {"runstore.files", "runstore.liveness"}
 HARMLESS_IN_OS = {
     *("PathLike", "_exit", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getpid"),
+    "register_at_fork",
     *("sched_getaffinity", "urandom"),
 }
 DISK_LIBRARIES = {"fcntl", "glob", "io", "mmap", "msvcrt", "shutil", "sqlite3", "tempfile"}

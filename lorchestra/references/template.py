@@ -83,6 +83,8 @@ def parse(text: str, *, in_loop: bool = False) -> Template:
     Raises:
         ReferenceSyntaxError: One is begun and not finished, or its root is misspelled.
     """
+    if "@" not in text and "$" not in text:
+        return Template((text,) if text else ())
     if in_loop and text in {f"@{_BARE}", f"@@{_BARE}"}:
         item = Reference(_BARE, (), text)
         return Template((text[1:],)) if text.startswith("@@") else Template((item,), is_whole=True)

@@ -155,3 +155,25 @@ class TestGivingUp:
 
         with nothing_left_behind(grace_s=0):
             assert len(self.run(work, nobody)) == 4
+
+
+def test_what_is_said_in_a_rush_is_heard_though_no_worker_leaves() -> None:
+    heard: list[Told] = []
+    all_heard = threading.Event()
+
+    def work(worker: int, say: Say[Told]) -> None:
+        for n in range(5000):
+            say((worker, n))
+        assert all_heard.wait(20)
+        # And what is said alone after it, too.
+        all_heard.clear()
+        say((worker, "slow"))
+        assert all_heard.wait(20)
+
+    def hear(message: Told) -> None:
+        heard.append(message)
+        if message[1] in {4999, "slow"}:
+            all_heard.set()
+
+    ThreadTeam[Told](1).run(work, hear, nobody)
+    assert [what for _, what in heard] == [*range(5000), "slow"]

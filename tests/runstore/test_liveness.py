@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 import subprocess
@@ -198,13 +197,13 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def show(patch: pytest.MonkeyPatch, path: str, content: bytes | OSError) -> None:
     """Let the module find this file, or this error, and no other file."""
 
-    def opened(asked: str, *_: Any, **__: Any) -> io.BytesIO:
+    def read(asked: str) -> bytes:
         assert asked == path
         if isinstance(content, OSError):
             raise content
-        return io.BytesIO(content)
+        return content
 
-    patch.setattr(liveness, "open", opened, raising=False)
+    patch.setattr(liveness, "_content", read)
 
 
 @pytest.mark.parametrize("name", NAMES)
