@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -114,6 +113,8 @@ class Mask:
 
 
 def _forms(value: str) -> Iterator[str]:
+    import json
+
     for text in (value, *value.splitlines()):
         yield text
         yield text.strip()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from lorchestra.attempt import JobAttempt, Surroundings
-from lorchestra.executors import Say, ThreadTeam
 from lorchestra.model import Job, Outcome, Stage, SubPipeline
 from lorchestra.progress import Event, JobFinished, JobGivenUp, JobHeld, JobStarted
 from lorchestra.queue import Held, StageQueue, Wait
 from lorchestra.retrying import Turn
 from lorchestra.seats import Seats
 from lorchestra.stop import Cause
+
+if TYPE_CHECKING:
+    from lorchestra.executors import Say
 
 
 class StageRun:
@@ -59,6 +62,9 @@ class StageRun:
         if workers == 1 and not self._must_be_left():
             self._work(0, hear)
         else:
+            # Not before: one after another is done without a pool.
+            from lorchestra.executors import ThreadTeam
+
             team: ThreadTeam[Event] = ThreadTeam(workers)
             stop.when_forced = team.look_up
             team.run(self._work, hear, self._give_up_hung)

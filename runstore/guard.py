@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -277,6 +276,8 @@ def release(guards: Iterable[Guard]) -> None:
 
 
 def _takes_argument(maker: GuardMaker) -> bool:
+    import inspect
+
     try:
         inspect.signature(maker).bind("path")
     except (TypeError, ValueError):

@@ -1,31 +1,33 @@
-"""The store: create and resume runs, read them, follow them, list them, verify them."""
+"""The store: create and resume runs, read them, follow them, list them, verify them.
+
+What most programs do not do with it is imported when it is done.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from runstore import files, layout
 from runstore.errors import RecordError, StoreNotFoundError
 from runstore.guard import Guard, GuardKind, RunKey, hold, release
-from runstore.mending.mender import RepairReport
-from runstore.mending.repair import repair_run, repair_store_file
 from runstore.reading.follow import POLL_S, follow_run
 from runstore.reading.keys import find_run
 from runstore.reading.merge import Record
 from runstore.reading.plans import plans
 from runstore.reading.view import RunSummary, RunView, read_run, summarize
 from runstore.storefile import check_store, create_store
-from runstore.upkeep.compact import Compacted, compact_run
-from runstore.upkeep.prune import Rules, prune_store
-from runstore.upkeep.stats import StoreStats, store_stats
-from runstore.verifying.findings import Report
-from runstore.verifying.verify import verify
-from runstore.writing.resume import resume_run
 from runstore.writing.run import Durability, Run, first_opening
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from runstore.mending.mender import RepairReport
+    from runstore.upkeep.compact import Compacted
+    from runstore.upkeep.stats import StoreStats
+    from runstore.verifying.findings import Report
 
 
 class RunStore:
@@ -209,6 +211,8 @@ class RunStore:
 
         Threads and `fork`: as for `create_run`. Costs two passes over the run's records.
         """
+        from runstore.writing.resume import resume_run
+
         return resume_run(
             self.path,
             run_id,
@@ -305,6 +309,8 @@ class RunStore:
         damaged records are lost; `lost` records say which. A damaged sealed file is taken apart:
         what it holds stands in files of its own again. A second time it changes nothing.
         """
+        from runstore.mending.repair import repair_run
+
         return repair_run(self.path, run_id, dry_run=dry_run)
 
     def compact(
@@ -328,6 +334,8 @@ class RunStore:
         with the files that it stands for, before these are removed. After an error, a crash or a
         KeyboardInterrupt everything can be read, and a second time it goes on from there.
         """
+        from runstore.upkeep.compact import compact_run
+
         return compact_run(self.path, run_id, on_bytes=on_bytes)
 
     def prune(
@@ -363,6 +371,8 @@ class RunStore:
         For readers a run is gone in one step, with its logs. After an error, a crash or a
         KeyboardInterrupt the next call removes what is left. Links are not followed.
         """
+        from runstore.upkeep.prune import Rules, prune_store
+
         rules = Rules(keep, older_than, max_bytes)
         self._refuse_missing()
         return prune_store(self.path, rules, dry_run=dry_run, on_progress=on_progress)
@@ -380,6 +390,8 @@ class RunStore:
         Costs two small reads a run and a look at the size of every file.
         """
         self._refuse_missing()
+        from runstore.upkeep.stats import store_stats
+
         return store_stats(self.path, on_run=on_run)
 
     def repair_store_file(self, *, dry_run: bool = False) -> RepairReport:
@@ -394,6 +406,8 @@ class RunStore:
         """
         if not self.run_ids():
             self._refuse_missing()
+        from runstore.mending.repair import repair_store_file
+
         return repair_store_file(self.path, dry_run=dry_run)
 
     def exists(self) -> bool:
@@ -439,6 +453,8 @@ class RunStore:
         """
         self._refuse_missing()
         run_ids = [run_id] if isinstance(run_id, str) else run_id
+        from runstore.verifying.verify import verify
+
         return verify(
             self.path, run_ids, receipt=receipt, strict=strict, on_run=on_run, workers=workers
         )

@@ -11,7 +11,6 @@ Only what begins with one of `ROOTS` and a dot is a reference: `${HOME}` belongs
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -182,7 +181,11 @@ def _reference(root: str, steps: str, text: str) -> Reference:
 
 def _part(step: str) -> Part:
     name = step.removeprefix(".")
-    part: Part = json.loads(name[1:-1]) if name.startswith("[") else name
+    if not name.startswith("["):
+        return name
+    import json
+
+    part: Part = json.loads(name[1:-1])
     return part
 
 

@@ -6,7 +6,7 @@ lock for their records. Only the few records of the run's own file go through on
 
 from __future__ import annotations
 
-import platform
+import sys
 import threading
 import time
 from collections import Counter
@@ -103,7 +103,7 @@ def first_record(
         "segment": segment,
         "pipeline": pipeline,
         **({} if run_key is None else {"run_key": run_key}),
-        "python": platform.python_version(),
+        "python": sys.version.split(maxsplit=1)[0],
         **this_process().fields(),
         **more,
     }
