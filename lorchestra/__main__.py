@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+# As in `errors`, which may not have been loaded when it is needed.
+_EXIT_SIGINT = 130
+
 
 def main() -> None:
     """Run the command line and exit with its code.
@@ -15,14 +18,12 @@ def main() -> None:
 
         print(f"lorchestra {__version__}")  # noqa: T201 - before click is imported
         return
-    from lorchestra.errors import EXIT_SIGINT
-
     try:
         from lorchestra.cli import run
 
         code = run()
     except KeyboardInterrupt:  # while the program was still being loaded
-        code = EXIT_SIGINT
+        code = _EXIT_SIGINT
     sys.exit(code)
 
 
