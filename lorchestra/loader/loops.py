@@ -63,14 +63,15 @@ def read_loop(fields: Fields, job_id: str, owner: str) -> Loop | None:
 
     Args:
         fields: The mapping that has them.
-        job_id: A job in the loop, whose place in the pipeline its references have.
+        job_id: A job in the loop, whose place in the pipeline its references have; empty: none
+            could be read, which is mistake enough.
         owner: What needs them, in a message.
     """
     over = fields.need("over", _over, owner)
     key = fields.read("key", _key)
     payload = _payload(fields)
     for name, in_loop in (("over", False), ("payload", True)):
-        if entry := fields.node.entries.get(name):
+        if job_id and (entry := fields.node.entries.get(name)):
             note_values(entry.value, job_id, fields.problems, in_loop=in_loop)
     if over is None:
         return None

@@ -183,19 +183,23 @@ def _stage() -> Schema:
         "loop": {
             "description": "The jobs of the stage, and what they are repeated for.",
             **_mapping(loop),
-            **_needs("over", "jobs"),
+            **_needs("over"),
         },
         "over": _over(),
         **_of_items(),
         "max_workers": _said(_WORKERS, "How many run at once by default, and at most."),
         "stop_on_failure": _said(_FLAG, "This stage's own rule."),
     }
-    beside = dict.fromkeys(("jobs", "over", "key", "payload"), False)
+    beside = dict.fromkeys(("over", "key", "payload"), False)
+    in_one_place = [
+        {"required": ["jobs"], "properties": {"loop": {"not": _needs("jobs")}}},
+        {"not": _needs("jobs"), "properties": {"loop": _needs("jobs")}},
+    ]
     return {
         **_mapping(properties),
         **_needs("name"),
         "if": {"required": ["loop"]},
-        "then": {"properties": beside},
+        "then": {"properties": beside, "oneOf": in_one_place},
         "else": {"required": ["jobs"], "dependentRequired": {"key": ["over"], "payload": ["over"]}},
     }
 

@@ -103,20 +103,22 @@ class StageReader:
 
     def _repeated(self, fields: Fields) -> tuple[tuple[Job, ...], Loop | None]:
         """The jobs of a stage, and the loop that it is."""
-        owner, loop_fields = "a stage", fields
-        if "loop" in fields:
-            self._refuse(fields, STAGE_LOOP_KEYS, "stands in the loop, not beside it")
-            node = fields.read("loop", values.mapping)
-            if node is None:
-                return (), None
-            owner, loop_fields = (
-                "the loop of a stage",
-                Fields(node, STAGE_LOOP_KEYS, fields.problems),
-            )
-        jobs = self._jobs(loop_fields, owner)
-        if loop_fields is fields and "over" not in fields:
+        self._last_id = ""
+        if "loop" not in fields:
+            jobs = self._jobs(fields, "a stage")
+            if "over" in fields:
+                return jobs, self._loop(fields, "a stage", jobs)
             self._refuse(fields, LOOP_KEYS, "may only stand beside over")
             return jobs, None
+        self._refuse(fields, LOOP_KEYS, "stands in the loop, not beside it")
+        node = fields.read("loop", values.mapping)
+        if node is None:
+            return (), None
+        owner, loop_fields = "the loop of a stage", Fields(node, STAGE_LOOP_KEYS, fields.problems)
+        if "jobs" in fields and "jobs" in loop_fields:
+            self._refuse(fields, ("jobs",), "stands in the loop already")
+        is_beside = "jobs" in fields and "jobs" not in loop_fields
+        jobs = self._jobs(fields if is_beside else loop_fields, owner)
         return jobs, self._loop(loop_fields, owner, jobs)
 
     def _loop(self, fields: Fields, owner: str, jobs: tuple[Job, ...]) -> Loop | None:

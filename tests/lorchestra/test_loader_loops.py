@@ -191,7 +191,11 @@ def test_references_to_items_outside_of_loops(load: Load) -> None:
         ("{name: s, loop: {jobs: [peek2]}}", ["4:19: the loop of a stage needs 'over'"]),
         (
             "{name: s, loop: {over: [a], jobs: [peek2]}, jobs: [peek2]}",
-            ["4:47: jobs stands in the loop, not beside it"],
+            ["4:47: jobs stands in the loop already"],
+        ),
+        (
+            "{name: s, loop: {over: '@run.peek2.x'}}",  # nothing is said of where peek2 is
+            ["4:19: the loop of a stage needs 'jobs'"],
         ),
         (
             "{name: s, over: [a], jobs: [{id: x, run: x, matrix: {y: [1]}}]}",
