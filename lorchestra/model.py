@@ -426,6 +426,8 @@ class Pipeline:
         secrets: What is not to be shown.
         limits: What jobs share; where a name has several, a job needs the leave of each.
         hooks: What is done when a run begins and ends.
+        schedule: In which order the jobs of a stage start where there are more of them than
+            workers: `longest-first`, by how long they took in earlier runs, or `declared`.
     """
 
     id: str
@@ -441,6 +443,7 @@ class Pipeline:
     secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
+    schedule: str = "longest-first"
 
     @property
     def jobs(self) -> tuple[Job, ...]:

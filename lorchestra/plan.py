@@ -38,6 +38,8 @@ class Options:
         only: Run these jobs alone; empty: all.
         from_stage: Run no stage before this one.
         tags: Run only jobs that have one of these; empty: all.
+        schedule: In which order the jobs of a stage start, `longest-first` or `declared`; None: as
+            the file says.
     """
 
     max_workers: int | None = None
@@ -49,6 +51,7 @@ class Options:
     only: tuple[str, ...] = ()
     from_stage: str | None = None
     tags: tuple[str, ...] = ()
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:
@@ -66,6 +69,7 @@ class Options:
         return replace(
             pipeline,
             halt=self.halt or pipeline.halt,
+            schedule=self.schedule or pipeline.schedule,
             timeout_s=pipeline.timeout_s if self.timeout_s is None else self.timeout_s,
             grace_s=pipeline.grace_s if self.grace_s is None else self.grace_s,
         )

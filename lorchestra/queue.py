@@ -1,8 +1,8 @@
 """Which job of a stage starts next, and which one has to wait: no I/O of its own, no clock.
 
-Jobs start in the order written: the first one whose limits are free. In a loop one of an item
-starts when the one before it has ended. One that is to be tried again waits its time out here: it
-takes up neither a worker nor a limit meanwhile.
+Jobs start in the order written, or in one that is given: the first one whose limits are free. In a
+loop one of an item starts when the one before it has ended. One that is to be tried again waits its
+time out here: it takes up neither a worker nor a limit meanwhile.
 
 A job that is passed over for a limit claims it: from then on no job behind it takes of that limit
 before it has started, and it stands before all jobs that are tried again later. So no job starves,
@@ -186,7 +186,17 @@ class StageQueue:
         stop_on_failure: bool,
         limits: Limits | None = None,
         seating: Seating | None = None,
+        order: Sequence[Job] | None = None,
     ) -> None:
+        """Line them up.
+
+        Args:
+            jobs: The jobs, in the order written.
+            stop_on_failure: Whether nothing is started after a failure.
+            limits: What they share.
+            seating: Where they take their seats.
+            order: The same jobs in the order in which they are to start; None: as written.
+        """
         self.halted_by: str | None = None
         self._stop_on_failure = stop_on_failure
         self._limits = limits or Limits()
@@ -197,6 +207,7 @@ class StageQueue:
         self._numbers = itertools.count()
         self._may_bring_more = 0  # jobs at work that may be tried again, or that others wait for
         self._order = {job.id: number for number, job in enumerate(jobs)}
+        self._places = {job.id: number for number, job in enumerate(order or jobs)}
         # One whose predecessor does not run, because that is kept for example, does not wait.
         self._followers = {
             job.item.after: job
@@ -278,7 +289,7 @@ class StageQueue:
         return [GivenUp(each.turn.job, each.turn.tries, each.outcome) for each in found]
 
     def _join(self, job: Job, rank: int) -> None:
-        self._row_of(job).join((rank, self._order[job.id]), _Ready(Turn(job)))
+        self._row_of(job).join((rank, self._places[job.id]), _Ready(Turn(job)))
 
     def _brings_more(self, job: Job) -> bool:
         return job.retries is not None or job.id in self._followers

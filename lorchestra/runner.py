@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
 from lorchestra.fanout import folded_jobs, has_loop, unfold_pipeline
+from lorchestra.history import History
 from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
 from lorchestra.limits import Limits, check_limits
@@ -31,6 +32,7 @@ from lorchestra.masking import Mask
 from lorchestra.model import Hooks, Job, Pipeline, Stage
 from lorchestra.nesting import Children, Outer
 from lorchestra.opening import Kept, Opening, orphan_found
+from lorchestra.ordering import DECLARED, LONGEST_FIRST, longest_first
 from lorchestra.orphans import Orphan, OrphanRule
 from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options, left_out, workers_for
@@ -238,7 +240,8 @@ def _run(request: _Request, on_signal: Callable[[int], object] | None = None) ->
             threading.Event() if outer is None else outer.around.lost,
             no_input,
         )
-        whole = _PipelineRun(around, request.options, told, kept, unselected, children)
+        history = History(store, pipeline.id)
+        whole = _PipelineRun(around, request.options, told, kept, unselected, children, history)
         return whole.run(store.path, partial(hooks.start, stop))
 
 
@@ -393,8 +396,10 @@ class _PipelineRun:
         kept: Kept,
         left_out: Mapping[str, str],
         children: Children,
+        history: History,
     ) -> None:
         self._around = around
+        self._history = history
         self._options = options
         self._emit = handlers
         self._choices = dict(kept.choices)
@@ -476,11 +481,13 @@ class _PipelineRun:
         run, workers = self._around.run, workers_for(stage, self._options.max_workers)
         if self._around.seats is not None:
             workers = min(workers, self._around.seats.most)
-        run.append("stage_begin", stage=stage.name, workers=workers)
-        self._emit(StageStarted(stage.name, len(stage.jobs), workers))
+        order = self._order(stage, workers)
+        how = {} if order is None else {"schedule": LONGEST_FIRST}
+        run.append("stage_begin", stage=stage.name, workers=workers, **how)
+        self._emit(StageStarted(stage.name, len(stage.jobs), workers, order is not None))
         stop_on_failure = self._options.stops(self._around.pipeline, stage)
         around = replace(self._around, seats=self._seats(stage, workers))
-        stage_run = StageRun(around, stage, stop_on_failure=stop_on_failure)
+        stage_run = StageRun(around, stage, stop_on_failure=stop_on_failure, order=order)
         stage_run.run(workers, self._hear)
         self._hung = self._hung or stage_run.hung
         for job, reason in stage_run.queue.rest():
@@ -488,6 +495,13 @@ class _PipelineRun:
         run.append("stage_end", stage=stage.name, counts=dict(stage_run.counts))
         self._emit(StageFinished(stage.name, dict(stage_run.counts)))
         return stage_run.queue.halted_by
+
+    def _order(self, stage: Stage, workers: int) -> Sequence[Job] | None:
+        """In which order its jobs start; None: as written, also where that makes no difference."""
+        is_declared = self._around.pipeline.schedule == DECLARED
+        if is_declared or workers == 1 or workers >= len(stage.jobs):
+            return None
+        return longest_first(stage.jobs, self._history.seconds)
 
     def _seats(self, stage: Stage, workers: int) -> Seats | None:
         """What limits the jobs at work in this stage and in the pipelines that are jobs of it."""

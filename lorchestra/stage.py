@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lorchestra.attempt import JobAttempt, Surroundings
@@ -28,12 +29,21 @@ class StageRun:
         hung: Whether functions are still in their threads that did not react to a stop.
     """
 
-    def __init__(self, around: Surroundings, stage: Stage, *, stop_on_failure: bool) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        stage: Stage,
+        *,
+        stop_on_failure: bool,
+        order: Sequence[Job] | None = None,
+    ) -> None:
+        """Line the jobs up; `order`: in which they start, None: as written."""
         self.queue = StageQueue(
             stage.jobs,
             stop_on_failure=stop_on_failure,
             limits=around.limits,
             seating=_Seating(around.seats),
+            order=order,
         )
         self.counts: Counter[str] = Counter()
         self.hung = False

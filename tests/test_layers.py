@@ -33,7 +33,8 @@ LAYERS = {
         ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [
-            *("binding", "capture", "executors", "fanout", "limits", "orphans", "params", "plan"),
+            *("binding", "capture", "executors", "fanout", "history", "limits", "ordering"),
+            *("orphans", "params", "plan"),
             *("process", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],

@@ -33,6 +33,7 @@ from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.fanout import unfold_pipeline
 from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
+from lorchestra.ordering import SCHEDULES
 from lorchestra.params import param_values, parsed_params, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
@@ -68,6 +69,12 @@ if TYPE_CHECKING:
     type=click.Choice(["soon", "now"]),
     help="After a failure that stops the run, let the jobs at work finish, or stop them.  "
     "[default: as the pipeline says, else soon]",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    help="Where a stage has more jobs than workers, start those first that took longest in earlier "
+    "runs, or start them as written.  [default: as the pipeline says, else longest-first]",
 )
 @click.option(
     "--timeout",
@@ -158,6 +165,7 @@ def command(
     store: Path | None,
     stop_on_failure: bool | None,
     halt: str | None,
+    schedule: str | None,
     timeout_s: float | None,
     grace_s: float | None,
     params: tuple[str, ...],
@@ -210,6 +218,7 @@ def command(
         only,
         from_stage,
         tags,
+        schedule,
     )
     has_keys = any(job.idempotency_key is not None for job in pipeline.jobs)
     looks_back = resume is not None or run_key is not None or has_keys

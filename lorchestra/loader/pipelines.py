@@ -18,11 +18,12 @@ from lorchestra.loader.secrets import read_secrets
 from lorchestra.loader.stages import JobLibrary, StageReader
 from lorchestra.loader.uses import check_references
 from lorchestra.model import Job, Pipeline
+from lorchestra.ordering import LONGEST_FIRST, SCHEDULES
 from lorchestra.stop import GRACE_S
 from lorchestra.wording import quoted
 
 PIPELINE_KEYS = (
-    *("pipeline_id", "description", "stop_on_failure", "halt", "grace", "timeout"),
+    *("pipeline_id", "description", "stop_on_failure", "halt", "schedule", "grace", "timeout"),
     *("params", "secrets", "limits", "hooks", "stages", "jobs"),
 )
 
@@ -50,6 +51,7 @@ def read_pipeline(
     description = fields.read("description", values.text)
     stop_on_failure = fields.read("stop_on_failure", values.flag)
     halt = fields.read("halt", values.one_of("soon", "now"))
+    schedule = fields.read("schedule", values.one_of(*SCHEDULES))
     grace_s = fields.read("grace", values.duration_or_none)
     timeout_s = fields.read("timeout", values.duration)
     params = read_params(fields)
@@ -77,6 +79,7 @@ def read_pipeline(
         secrets,
         quotas,
         hooks,
+        schedule or LONGEST_FIRST,
     )
 
 

@@ -13,6 +13,7 @@ from lorchestra.loader.hooks import ADDRESS, HEADER
 from lorchestra.loader.jobs import LONGEST_ID_BYTES
 from lorchestra.loader.retries import MOST_RETRIES
 from lorchestra.loader.values import LONGEST_LABEL, MOST_WORKERS
+from lorchestra.ordering import SCHEDULES
 from lorchestra.params import KINDS
 from lorchestra.quota import MOST_UNITS, NAME_PATTERN, RATE_EXAMPLES, RATE_PATTERN
 
@@ -124,6 +125,10 @@ def _pipeline() -> Schema:
         "halt": {
             "description": "What a failure that stops the run means for the jobs at work.",
             "enum": ["soon", "now"],
+        },
+        "schedule": {
+            "description": "In which order jobs start, where there are more of them than workers.",
+            "enum": list(SCHEDULES),
         },
         "grace": _said(_duration(0), "Until a job that was asked to end is killed."),
         "timeout": _said(_duration(), "How long the whole run may take."),

@@ -60,11 +60,12 @@ class ItemGone:
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stage begins, with so many workers."""
+    """A stage begins, with so many workers; its jobs start as written, or the longest first."""
 
     stage: str
     jobs: int
     workers: int
+    longest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def _line(event: Event) -> str | None:
             return _of_fan_out(event)
         case StageStarted():
             size = f"{counted(event.jobs, 'job')}, {counted(event.workers, 'worker')}"
-            return f"stage {short(event.stage)}: {size}"
+            return f"stage {short(event.stage)}: {size}{', longest first' * event.longest_first}"
         case JobNotRun() if event.reason.startswith(NOT_SELECTED):
             return None  # the last line counts them
         case JobHeld() | JobStarted() | JobFinished() | JobGivenUp() | JobNotRun():
