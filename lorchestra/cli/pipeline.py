@@ -5,58 +5,50 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lorchestra.binding import check_references, digests, parameters_of
 from lorchestra.cli.options import (
-    UNFINISHED,
     json_option,
-    refuse_at_work,
     run_id_of_key,
     run_to_resume,
     store_option,
     store_path,
-    workers,
-    workers_from_environment,
-    working_folder,
 )
-from lorchestra.cli.printing import say, show, show_json
+from lorchestra.cli.planning import Asked, plan_of, say_done, say_nothing_to_resume
+from lorchestra.cli.printing import say, show_json
+from lorchestra.cli.selection import (
+    from_stage_option,
+    max_workers_option,
+    only_option,
+    param_option,
+    resume_option,
+    run_key_option,
+    schedule_option,
+    tag_option,
+)
 from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.cli.units import Seconds
-from lorchestra.config import load_config
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
-from lorchestra.fanout import unfold_pipeline
-from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
-from lorchestra.ordering import SCHEDULES
-from lorchestra.params import param_values, parsed_params, resumed_params
-from lorchestra.plan import Options, left_out
-from lorchestra.report.text import printable, short
+from lorchestra.plan import Options
 from lorchestra.secretvalues import read_secrets
-from lorchestra.wording import quoted
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
     from lorchestra.progress import Event, Handler
     from lorchestra.runner import RunResult
-    from runstore import GuardTimeoutError, RunStore, RunView
+    from runstore import GuardTimeoutError, RunStore
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
-@click.option(
-    "--max-workers",
-    type=workers,
-    metavar="N",
-    help="How many jobs of a stage run at once, unless the stage allows fewer.  "
-    "[default: LORCHESTRA_MAX_WORKERS, else as configured, else the stage's max_workers, else 1]",
-)
+@max_workers_option
 @store_option
 @click.option(
     "--stop-on-failure/--keep-going",
@@ -70,12 +62,7 @@ if TYPE_CHECKING:
     help="After a failure that stops the run, let the jobs at work finish, or stop them.  "
     "[default: as the pipeline says, else soon]",
 )
-@click.option(
-    "--schedule",
-    type=click.Choice(SCHEDULES),
-    help="Where a stage has more jobs than workers, start those first that took longest in earlier "
-    "runs, or start them as written.  [default: as the pipeline says, else longest-first]",
-)
+@schedule_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -92,35 +79,11 @@ if TYPE_CHECKING:
     help="How long a job that was asked to end may take until it is killed.  "
     "[default: as the pipeline says, else 10s]",
 )
-@click.option(
-    "--param",
-    "params",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Give a parameter of the pipeline a value; may be given several times.",
-)
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="JOB",
-    help="Run this job alone; may be given several times. The others are recorded as skipped.",
-)
-@click.option("--from-stage", metavar="STAGE", help="Run no stage before this one.")
-@click.option(
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="TAG",
-    help="Run only jobs that have this tag; may be given several times.",
-)
-@click.option(
-    "--run-key",
-    envvar="LORCHESTRA_RUN_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="Name this piece of work, by its day for example: what succeeded under the same key is "
-    "not run again, and no two runs work under one key at once.",
-)
+@param_option
+@only_option
+@from_stage_option
+@tag_option
+@run_key_option
 @click.option(
     "--guard",
     type=click.Choice(["fail", "wait", "skip", "none"]),
@@ -141,14 +104,7 @@ if TYPE_CHECKING:
     help="plain: a line on stderr for every change; none: only what failed; auto: plain.  "
     "[default: as configured, else auto]",
 )
-@click.option(
-    "--resume",
-    is_flag=False,
-    flag_value=UNFINISHED,
-    metavar="[RUN]",
-    help="Go on with a run of this pipeline: keep what succeeded, and run the rest. RUN is an id, "
-    "the beginning of one, or `last`; without it, the last run that did not succeed.",
-)
+@resume_option
 @click.option(
     "--orphans",
     type=click.Choice(["fail", "wait", "kill"]),
@@ -200,21 +156,16 @@ def command(
     Ctrl-C, by SIGTERM. On an interrupt jobs at work are asked to end, and killed when the grace is
     over or at a second Ctrl-C.
     """
-    path, root = find_pipeline(name, working_folder())
-    pipeline, config = load_pipeline(path, root), load_config(root)
-    pipeline = replace(
-        pipeline,
-        secrets=(*config.secrets, *pipeline.secrets),
-        hooks=pipeline.hooks + hooks_of(config),
-    )
+    asked = Asked.find(name)
+    root, pipeline, config = asked.root, asked.pipeline, asked.config
     guard = _guard(guard or config.guard)
     options = Options(
-        max_workers or workers_from_environment() or config.max_workers,
+        asked.workers(max_workers),
         stop_on_failure,
         halt,
         timeout_s,
         grace_s,
-        parsed_params(parameters_of(pipeline), params),
+        asked.params(params),
         only,
         from_stage,
         tags,
@@ -224,7 +175,9 @@ def command(
     looks_back = resume is not None or run_key is not None or has_keys
     folder = store_path(store, root) if looks_back or not dry_run else None
     if dry_run:
-        _print_plan(pipeline, options, folder, resume, run_key, as_json=as_json)
+        plan = plan_of(pipeline, options, folder, resume, run_key, as_json=as_json)
+        if plan is not None:
+            plan.show(as_json=as_json)
         return
     from runstore import GuardTimeoutError, RunStore
 
@@ -281,11 +234,11 @@ class _Command:
             run_id = run_id_of_key(store, self.pipeline, self.resume, self.run_key)
             if run_id is not None:
                 return self._run(store, None)
-            _say_nothing_to_resume(store, self.pipeline, None, as_json=self.as_json)
+            say_nothing_to_resume(store, self.pipeline, None, as_json=self.as_json)
             return EXIT_OK
         view = run_to_resume(store, self.pipeline, self.resume)
         if view is None or view.status == "succeeded":
-            _say_nothing_to_resume(store, self.pipeline, view, as_json=self.as_json)
+            say_nothing_to_resume(store, self.pipeline, view, as_json=self.as_json)
             return EXIT_OK
         return self._run(store, view.id)
 
@@ -310,7 +263,7 @@ class _Command:
                 on_signal=None if self.progress == "none" else self._say_stopping,
             )
             if result.was_done:
-                _say_done(store.read(result.run_id), data, as_json=self.as_json)
+                say_done(store.read(result.run_id), data, as_json=self.as_json)
                 return EXIT_OK
             for line in failures.lines(more=f"{self.shown} {result.run_id}"):
                 say(line)
@@ -341,30 +294,6 @@ def _say_hook_failed(event: Event) -> None:
         say(f"lorchestra: hook {event.hook} {event.number} failed: {event.error}")
 
 
-def _say_nothing_to_resume(
-    store: RunStore, pipeline: Pipeline, view: RunView | None, *, as_json: bool
-) -> None:
-    if view is not None:
-        say(f"lorchestra: run {view.id} succeeded: there is nothing to resume")
-    else:
-        name, where = short(pipeline.id), printable(store.path)
-        say(f"lorchestra: no run of {name} in {where} is to be resumed: none, or all succeeded")
-    if as_json:
-        from lorchestra.report import run_object
-
-        nothing = {"run_id": None, "pipeline_id": pipeline.id, "status": "skipped", "success": True}
-        show_json(nothing if view is None else run_object(view))
-
-
-def _say_done(view: RunView, data: BinaryIO | None = None, *, as_json: bool) -> None:
-    key = quoted(view.run_key or "")
-    say(f"lorchestra: run {view.id} succeeded under the run key {key}: nothing is run")
-    if as_json:
-        from lorchestra.report import run_object
-
-        show_json(run_object(view), data)
-
-
 def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
     say(f"lorchestra: {error}; this run is skipped")
     if as_json:
@@ -381,98 +310,6 @@ def _exit_code(result: RunResult) -> int:
         # would wait for it. Its attempt is recorded, all is printed; there is nothing left to do.
         os._exit(code)
     return code
-
-
-def _print_plan(
-    pipeline: Pipeline,
-    options: Options,
-    folder: Path | None,
-    resume: str | None,
-    run_key: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from lorchestra.jobkeys import done_before, keys_of
-    from lorchestra.report.plan import plan_object, plan_text
-    from lorchestra.resuming import Choices, choices_for
-    from lorchestra.runkeys import is_done
-    from runstore import RunStore
-
-    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
-    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
-    choices: Choices = {}
-    run_id: str | None = None
-    view: RunView | None = None
-    if folder is not None and (resume is not None or run_key is not None):
-        found = _run_to_go_on_with(
-            pipeline, options, folder, resume, run_key, mask, as_json=as_json
-        )
-        if isinstance(found, _Said):
-            return
-        view = found
-    if view is not None:
-        params = resumed_params(parameters_of(pipeline), view.begin, options.params)
-        options = replace(options, params=params)
-    params = param_values(parameters_of(pipeline), options.params)
-    unfolded = unfold_pipeline(pipeline, params)
-    unselected, sha256 = left_out(unfolded, options), digests(unfolded, params)
-    if view is not None:
-        if run_key is not None and is_done(view, unfolded, unselected):
-            _say_done(view, as_json=as_json)
-            return
-        choices, run_id = choices_for(unfolded, view, sha256), view.id
-        unselected = {
-            job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
-        }
-    check_references(unfolded, env, unselected)
-    if folder is not None:
-        keys = keys_of(unfolded, params, env, mask)
-        kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
-        wanted = {job.id for job in unfolded.jobs} - kept - unselected.keys()
-        done = done_before(RunStore(folder), unfolded, keys, sha256, wanted, run_id)
-        choices |= {job_id: each.choice for job_id, each in done.items()}
-    if as_json:
-        show_json(plan_object(pipeline, options, choices, run_id, mask))
-    else:
-        show(plan_text(pipeline, options, choices, run_id, mask))
-
-
-class _Said:
-    """There is nothing to plan, and that has been said."""
-
-
-def _run_to_go_on_with(
-    pipeline: Pipeline,
-    options: Options,
-    folder: Path,
-    resume: str | None,
-    run_key: str | None,
-    mask: Mask,
-    *,
-    as_json: bool,
-) -> RunView | _Said | None:
-    """The run that would be gone on with; None: there would be a new one."""
-    from lorchestra.runkeys import refuse_other_params, refuse_secret
-    from runstore import RunStore
-
-    store = RunStore(folder)
-    if run_key is None:
-        view = run_to_resume(store, pipeline, resume or UNFINISHED)
-        if view is None or view.status == "succeeded":
-            _say_nothing_to_resume(store, pipeline, view, as_json=as_json)
-            return _Said()
-        return view
-    refuse_secret(run_key, mask)
-    if resume is not None and run_id_of_key(store, pipeline, resume, run_key) is None:
-        _say_nothing_to_resume(store, pipeline, None, as_json=as_json)
-        return _Said()
-    run_id = store.find_run(pipeline.id, run_key)
-    if run_id is None:
-        return None
-    view = store.read(run_id)
-    refuse_other_params(view, options.params, mask)
-    refuse_at_work(view)
-    return view
 
 
 def _mask_of(pipeline: Pipeline) -> Mask:

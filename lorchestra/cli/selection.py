@@ -1,0 +1,61 @@
+"""Options of what runs a part of a pipeline, or says what that would do."""
+
+from __future__ import annotations
+
+import click
+
+from lorchestra.cli.options import UNFINISHED, workers
+from lorchestra.ordering import SCHEDULES
+
+max_workers_option = click.option(
+    "--max-workers",
+    type=workers,
+    metavar="N",
+    help="How many jobs of a stage run at once, unless the stage allows fewer.  "
+    "[default: LORCHESTRA_MAX_WORKERS, else as configured, else the stage's max_workers, else 1]",
+)
+schedule_option = click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    help="Where a stage has more jobs than workers, start those first that took longest in earlier "
+    "runs, or start them as written.  [default: as the pipeline says, else longest-first]",
+)
+param_option = click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Give a parameter of the pipeline a value; may be given several times.",
+)
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="JOB",
+    help="Run this job alone; may be given several times. The others are recorded as skipped.",
+)
+from_stage_option = click.option(
+    "--from-stage", metavar="STAGE", help="Run no stage before this one."
+)
+tag_option = click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="Run only jobs that have this tag; may be given several times.",
+)
+run_key_option = click.option(
+    "--run-key",
+    envvar="LORCHESTRA_RUN_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="Name this piece of work, by its day for example: what succeeded under the same key is "
+    "not run again, and no two runs work under one key at once.",
+)
+resume_option = click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=UNFINISHED,
+    metavar="[RUN]",
+    help="Go on with a run of this pipeline: keep what succeeded, and run the rest. RUN is an id, "
+    "the beginning of one, or `last`; without it, the last run that did not succeed.",
+)
