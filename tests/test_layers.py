@@ -38,7 +38,7 @@ LAYERS = {
             *("process", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
-        ["attempt", "child", "hooks", "progress"],
+        ["attempt", "child", "forecast", "hooks", "progress"],
         ["opening", "nesting", "stage"],
         ["unfolding"],
         ["runner"],

@@ -18,7 +18,7 @@ from lorchestra.cli.options import (
 )
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.config import Config, load_config
-from lorchestra.fanout import unfold_pipeline
+from lorchestra.fanout import folded_jobs, unfold_pipeline
 from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
 from lorchestra.params import param_values, parsed_params, resumed_params
@@ -158,9 +158,12 @@ def plan_of(
         if run_key is not None and is_done(view, unfolded, unselected):
             say_done(view, as_json=as_json)
             return None
-        choices, run_id = choices_for(unfolded, view, sha256), view.id
+        folded = folded_jobs(unfolded)
+        # What becomes of the items of a loop is decided when they are known.
+        every = choices_for(unfolded, view, sha256)
+        choices, run_id = {each: every[each] for each in every if each not in folded}, view.id
         unselected = {
-            job_id: reason for job_id, reason in unselected.items() if not choices[job_id].is_kept
+            job_id: reason for job_id, reason in unselected.items() if not every[job_id].is_kept
         }
     check_references(unfolded, env, unselected)
     if folder is not None:

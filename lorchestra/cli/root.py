@@ -23,6 +23,7 @@ from lorchestra.errors import (
 _PREFIX = "lorchestra: "
 _COMMANDS = {
     "pipeline": "Run a pipeline.",
+    "plan": "Say what a run would do, and how long it will take.",
     "validate": "Check pipeline files without running anything.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",
     "jobs": "List the jobs of the project, or show one.",

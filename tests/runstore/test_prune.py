@@ -44,6 +44,7 @@ class Clock:
         self.now = 1_800_000_000.0
         patch.setattr("time.time", lambda: self.now)
         patch.setattr("time.time_ns", self._time_ns)
+        patch.setattr("runstore.lines.record.now_ns", self._time_ns)
 
     def _time_ns(self) -> int:
         self.now += 0.001
