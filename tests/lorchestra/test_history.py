@@ -91,8 +91,11 @@ NAMES = ("a", "b", "c", "d")
 
 
 def started(store: RunStore, root: Path, workers: int, **options: str) -> tuple[bool, list[str]]:
-    """Run four jobs; whether the stage says that the longest come first, and how they started."""
-    jobs = tuple(Job(name, Command(("true",))) for name in NAMES)
+    """Run four jobs; whether the stage says that the longest come first, and how they started.
+
+    They take so long that no worker has a second one before each has had a first.
+    """
+    jobs = tuple(Job(name, Command(("sleep", "0.3"))) for name in NAMES)
     events: list[Event] = []
     run_pipeline(
         Pipeline("p", (Stage("s", jobs),), root),
