@@ -92,10 +92,16 @@ def planned(
     plan = []
     for stage in pipeline.stages:
         for job in stage.jobs:
-            choice, key = choices.get(job.id), keys.get(job.id)
-            plan.append(planned_job(job, stage.name, sha256[job.id], choice, key))
-            plan += [each.planned for each in (items or {}).get(job.id, ())]
+            unfolded = (items or {}).get(job.id, ())
+            # What becomes of its items, and why, is said when they are known again.
+            choice = None if unfolded else choices.get(job.id)
+            plan.append(planned_job(job, stage.name, sha256[job.id], choice, keys.get(job.id)))
+            plan += [_without_reason(each.planned) for each in unfolded]
     return plan
+
+
+def _without_reason(planned: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in planned.items() if name != "reason"}
 
 
 def planned_job(

@@ -232,6 +232,25 @@ def test_a_resume_keeps_items_that_succeeded(project: Project) -> None:
     assert ran(project) == {"a": 1, "b": 2, "c": 1}
 
 
+def test_the_plan_of_a_resume_gives_no_reason_before_the_items_are_known(project: Project) -> None:
+    offer(project, "a", "b")
+    loop(project)
+    (project.root / "b-fails").touch()
+    run_id = run(project, code=1)["run_id"]
+    plan = project("plan", "p", "--resume").out
+    assert "fetch  for each of @run.peek.items, run: echo ${item.id}" in plan
+    for _ in range(2):
+        run(project, "--resume", code=1)
+    reasons = [
+        {job["id"]: job.get("reason") for job in record["jobs"] if "fetch" in job["id"]}
+        for record in project.store.read(run_id).records()
+        if record["event"] == "planned"
+    ]
+    known = {"fetch[a]": "succeeded before", "fetch[b]": "failed before"}
+    # When it begins, when the items are known, and that in each resume.
+    assert reasons[2:] == [{"fetch": None, "fetch[a]": None, "fetch[b]": None}, known] * 2
+
+
 def test_a_resume_says_which_items_are_new_and_which_are_gone(project: Project) -> None:
     offer(project, "a", "b", "c", "d")
     loop(project)
