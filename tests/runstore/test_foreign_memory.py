@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -177,8 +178,13 @@ def long_run(store: Path, records: int) -> Path:
     return store
 
 
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="orjson 3.11 leaks what it parses on a CPython without the global lock",
+)
 def test_the_number_of_records_in_a_file_makes_no_difference(folder: Path) -> None:
-    short = long_run(folder / "short", 1_000)
+    # More than is read at once.
+    short = long_run(folder / "short", 10_000)
     long = long_run(folder / "long", count(1_000_000, 30_000))
     for reader in ("verify, verify --strict", "read", "follow, cat", "repair, compact"):
         assert peak_bytes(long, reader) - peak_bytes(short, reader) < 8 * MB, reader

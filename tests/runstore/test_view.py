@@ -229,7 +229,7 @@ class TestSummaries:
 def test_reading_takes_memory_by_files_not_by_records(store: RunStore) -> None:
     with store.create_run(pipeline="p", jobs=["a", "b"]) as run:
         logs = [run.job("a"), run.job("b")]
-        for count in range(4_000):
+        for count in range(8_000):
             logs[count % 2].append("metric", count=count, text="x" * 2_000)
         for log in logs:
             log.end("succeeded")
@@ -242,7 +242,7 @@ def test_reading_takes_memory_by_files_not_by_records(store: RunStore) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert count == report.records == 4_000 + 4 + 7
+    assert count == report.records == 8_000 + 4 + 7
     assert peak < size / 3
 
 
