@@ -116,6 +116,7 @@ def _costs(comparison: dict[str, Any]) -> Paint:
         bars = axes.barh(names, costs, color=colors)
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=7)
         axes.set_xscale("log")
+        axes.set_xlim(right=max(costs) * 1.6)  # room for the last number
         axes.set_xlabel("ms a job, the whole program divided by its jobs")
         axes.set_title(comparison["title"])
         axes.grid(axis="y", visible=False)
