@@ -46,7 +46,8 @@ NEEDS = cannot_mount
 FILE_SYSTEMS = {each.name: each for each in (TMPFS, EXT4, XFS, BTRFS, NTFS, EXFAT)}
 TESTS = ROOT / "tests" / "runstore"
 FEW = ("durability", "run", "segment", "store", "storefile", "verify")
-ROOMY_MB = 1024
+# All tests together leave some 1.5 GB and 70,000 files there until their end.
+ROOMY_MB = 3072
 # Each lets another write be the one for which there is no room, or room for a part of it.
 ROOMS = range(100_000, 200_000, 10_000)
 # What the tests ask of a file system besides files, by words in their names: owners; names that
