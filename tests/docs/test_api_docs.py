@@ -51,7 +51,7 @@ class Entry:
         for package in PACKAGES:
             if first == package.__name__:
                 return getattr(package, rest)
-            if owner := vars(package).get(first):
+            if owner := getattr(package, first, None):
                 return inspect.getattr_static(owner, rest)
         return getattr(getattr(lorchestra, first), rest)
 
@@ -67,6 +67,11 @@ def entries() -> Iterator[Entry]:
     for section in PAGE.sections:
         for name, signature in re.findall(r"((?:\w+\.)+\w+)(\(.*\).*)?(?:, |$)", section.title):
             yield Entry(name, signature or None, section)
+
+
+def shown_by(package: ModuleType) -> dict[str, Any]:
+    """The public names of a package, which imports each when it is asked for."""
+    return {name: getattr(package, name) for name in package.__all__}
 
 
 ENTRIES = list(entries())
@@ -141,7 +146,7 @@ def test_every_error_of_a_docstring_is_told(entry: Entry) -> None:
 
 @of_every_entry
 def test_every_error_that_is_told_exists(entry: Entry) -> None:
-    known = {**vars(runstore), **vars(errors), **vars(__import__("builtins"))}
+    known = {**shown_by(runstore), **vars(errors), **vars(__import__("builtins"))}
     for name in entry.told_to_raise:
         assert issubclass(known[name], BaseException)
 
@@ -217,7 +222,7 @@ def test_the_errors_are_all_in_their_table_with_their_bases(
     rows = {codes(row[0])[0]: set(codes(row[1])) for row in PAGE.section(title).rows()}
     kinds = {
         name: kind
-        for name, kind in vars(module).items()
+        for name, kind in (vars(module) | (shown_by(module) if module in PACKAGES else {})).items()
         if inspect.isclass(kind) and issubclass(kind, base)
     }
     assert rows == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import calendar
 import hashlib
 import json
 import re
@@ -110,7 +111,9 @@ def test_the_example_has_the_bytes_that_a_writer_writes(
     for line in FILES[path].splitlines(keepends=True):
         fields = json.loads(line)
         n, prev, at, event, _ = (fields.pop(name) for name in ("n", "prev", "at", "event", "crc"))
-        monkeypatch.setattr(record, "timestamp", lambda at=at: at)
+        moment = datetime.fromisoformat(at)
+        at_ns = calendar.timegm(moment.timetuple()) * 10**9 + moment.microsecond * 1000
+        monkeypatch.setattr(record, "now_ns", lambda at_ns=at_ns: at_ns)
         assert record.encode(n, prev, event, fields)[0] == line.encode()
 
 
