@@ -127,7 +127,7 @@ def test_a_suite_runs_and_its_results_are_kept_beside_those_of_others(
     monkeypatch.setattr(Bench, "memory", property(lambda _self: here))
     monkeypatch.setattr("sys.argv", ["benchmarks", "calls", "--short", "-o", f"{tmp_path}/o.json"])
     assert program.main() == 0
-    assert "functions that do nothing" in capsys.readouterr().out
+    assert "| what | beside | to reach |" in capsys.readouterr().out
     (suite,) = orjson.loads((tmp_path / "o.json").read_bytes())
     assert [len(each["entries"]) >= 2 for each in suite["comparisons"]] == [True, True]
     monkeypatch.setattr("sys.argv", ["benchmarks", "no-such-suite"])
