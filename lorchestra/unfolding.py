@@ -141,9 +141,11 @@ class Unfolding:
     def _keep_outputs(self, stage: Stage) -> None:
         """Put the outputs of what is kept where references find them."""
         before = self._kept.before
+        # An item that had dropped out, and is there again, is none of the last plan.
+        known = {} if before is None else {**before.removed, **before.jobs}
         for job in stage.jobs:
             choice = self._choices.get(job.id)
-            if before is not None and choice is not None and choice.is_kept:
-                output = before.jobs[job.id].output
+            if choice is not None and choice.is_kept and job.id in known:
+                output = known[job.id].output
                 if output is not None:
                     self._around.values.keep(job.id, output)

@@ -168,6 +168,7 @@ def _opening(
         {job_id: _status(state, job_id) for job_id in ids},
         _last_attempts(inventory),
         _made_of(state, plan),
+        {job_id: _status(state, job_id) for job_id in (*state.removed, *state.jobs)},
     )
 
 

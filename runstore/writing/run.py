@@ -51,6 +51,7 @@ class Opening:
         statuses: The status of each job.
         attempts: The last attempt that each name of a job has had.
         made_of: Of each job that was made of another, that other one.
+        before: The status of each job that the run has had, planned or not.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class Opening:
     statuses: Mapping[str, str]
     attempts: Mapping[str, int]
     made_of: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, str] = field(default_factory=dict)
 
 
 def first_opening(
@@ -274,6 +276,7 @@ class Run:
         self._statuses = dict(opening.statuses)
         self._stages = dict(opening.stages)
         self._made_of = dict(opening.made_of)
+        self._before = opening.before
         self._open = 0
         self._ended = False
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(opening.segment)}")
@@ -351,7 +354,7 @@ class Run:
                 if is_replaced and job_id not in ids:
                     del self._statuses[job_id]
             for job in plan:
-                self._statuses.setdefault(job["id"], "planned")
+                self._statuses.setdefault(job["id"], self._before.get(job["id"], "planned"))
                 self._note_plan(job)
 
     def _note_plan(self, job: Mapping[str, Any]) -> None:

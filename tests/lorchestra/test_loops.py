@@ -232,6 +232,23 @@ def test_a_resume_keeps_items_that_succeeded(project: Project) -> None:
     assert ran(project) == {"a": 1, "b": 2, "c": 1}
 
 
+def test_an_item_that_had_dropped_out_and_is_there_again_is_kept(project: Project) -> None:
+    offer(project, "x", "y")
+    loop(project)
+    (project.root / "y-fails").touch()
+    run(project, code=1)
+    for names, code in ((["y"], 1), (["x", "y"], 0)):
+        offer(project, *names)
+        text = (project.root / "p.yaml").read_text().replace("cat ", "cat  ")
+        (project.root / "p.yaml").write_text(text)
+        if code == 0:
+            (project.root / "y-fails").unlink()
+        found = run(project, "--resume", code=code)
+    assert ran(project) == {"x": 1, "y": 3}
+    assert statuses(found)["fetch[x]"] == "succeeded"
+    assert found["total"] == found["succeeded"] == 4
+
+
 def test_the_plan_of_a_resume_gives_no_reason_before_the_items_are_known(project: Project) -> None:
     offer(project, "a", "b")
     loop(project)

@@ -118,6 +118,21 @@ def test_a_resume_that_plans_nothing_anew_loses_no_job_by_what_is_planned_later(
     assert view.end["counts"] == {"succeeded": 4}
 
 
+def test_one_that_succeeded_before_a_resume_and_is_planned_later_counts_as_that(
+    store: RunStore,
+) -> None:
+    run = store.create_run("p", ["loop"])
+    run.plan_more([item("loop", "0"), item("loop", "1")], instead_of=["loop"])
+    succeed(run, "loop[0]")
+    run.end("failed")
+    with store.resume_run(run.id, ["loop"]) as again:
+        again.plan_more([item("loop", "0"), item("loop", "1")], instead_of=["loop"])
+        succeed(again, "loop[1]")
+        again.end()
+    view = store.read(run.id)
+    assert (view.status, view.end["counts"]) == ("succeeded", {"succeeded": 2})
+
+
 def test_a_job_that_was_taken_out_and_is_put_back_counts_as_what_it_was(store: RunStore) -> None:
     run = store.create_run("p", ["a", "b"])
     succeed(run, "a", "b")
