@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from lorchestra.limits import Limits
 from lorchestra.model import Job, Outcome, Pipeline, Stage
-from lorchestra.ordering import DECLARED, longest_first
+from lorchestra.ordering import start_order
 from lorchestra.plan import workers_for
 from lorchestra.queue import StageQueue, Wait
 from lorchestra.retrying import Turn
@@ -85,7 +85,12 @@ def forecast(
     Returns:
         The forecast; None: no job that will run has run before.
     """
-    pipeline = _to_run(pipeline, seconds, without)
+    return _forecast(_to_run(pipeline, seconds, without), seconds, max_workers)
+
+
+def _forecast(
+    pipeline: Pipeline, seconds: Mapping[str, float], max_workers: int | None
+) -> Forecast | None:
     known = [seconds[job.id] for job in pipeline.jobs if job.id in seconds]
     if not known:
         return None
@@ -95,8 +100,7 @@ def forecast(
     now, found = 0.0, []
     for stage in pipeline.stages:
         workers = workers_for(stage, max_workers)
-        is_declared = pipeline.schedule == DECLARED or not 1 < workers < len(stage.jobs)
-        order = None if is_declared else longest_first(stage.jobs, seconds)
+        order = start_order(stage.jobs, workers, pipeline.schedule, lambda: seconds)
         end, last = _played(_queue(stage, limits, order), took, workers, now)
         found.append(StageForecast(stage.name, workers, end - now, last))
         now = end
@@ -107,11 +111,11 @@ def by_workers(
     pipeline: Pipeline, seconds: Mapping[str, float], without: Collection[str] = ()
 ) -> list[tuple[int, float]]:
     """How long a run will take with 1 worker, with 2, and so on, as long as more are worth it."""
-    stages = _to_run(pipeline, seconds, without).stages
-    most = min(_MOST_WORKERS, max((len(stage.jobs) for stage in stages), default=0))
+    pipeline = _to_run(pipeline, seconds, without)
+    most = min(_MOST_WORKERS, max((len(stage.jobs) for stage in pipeline.stages), default=0))
     found: list[tuple[int, float]] = []
     for workers in _counts(most):
-        run = forecast(pipeline, seconds, workers, without)
+        run = _forecast(pipeline, seconds, workers)
         if run is None:
             break
         found.append((workers, run.seconds))

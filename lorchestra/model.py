@@ -21,6 +21,10 @@ from lorchestra.masking import Secret
 from lorchestra.quota import Quota
 from lorchestra.stop import GRACE_S
 
+# In which order the jobs of a stage start.
+DECLARED, LONGEST_FIRST = "declared", "longest-first"
+SCHEDULES = (LONGEST_FIRST, DECLARED)
+
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -443,7 +447,7 @@ class Pipeline:
     secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
     hooks: Hooks = field(default_factory=Hooks)
-    schedule: str = "longest-first"
+    schedule: str = LONGEST_FIRST
 
     @property
     def jobs(self) -> tuple[Job, ...]:

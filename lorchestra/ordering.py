@@ -10,16 +10,32 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from lorchestra.model import Job
-
-DECLARED, LONGEST_FIRST = "declared", "longest-first"
-SCHEDULES = (LONGEST_FIRST, DECLARED)
+from lorchestra.model import DECLARED, Job
 
 # Times that differ by less than a tenth, or are below a tenth of a second, are taken for equal: so
 # chance does not reorder jobs that are alike.
 _ALIKE, _SHORT_S = 1.1, 0.1
+
+
+def start_order(
+    jobs: Sequence[Job],
+    workers: int,
+    schedule: str,
+    seconds: Callable[[], Mapping[str, float]],
+) -> list[Job] | None:
+    """In which order the jobs of a stage start; None: as written.
+
+    Args:
+        jobs: The jobs of the stage.
+        workers: How many at once.
+        schedule: One of `model.SCHEDULES`.
+        seconds: Gives how long jobs took before; called only where that makes a difference.
+    """
+    if schedule == DECLARED or workers == 1 or workers >= len(jobs):
+        return None
+    return longest_first(jobs, seconds())
 
 
 def longest_first(jobs: Sequence[Job], seconds: Mapping[str, float]) -> list[Job] | None:

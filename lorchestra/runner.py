@@ -29,10 +29,10 @@ from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
 from lorchestra.limits import Limits, check_limits
 from lorchestra.masking import Mask
-from lorchestra.model import Hooks, Job, Pipeline, Stage
+from lorchestra.model import LONGEST_FIRST, Hooks, Job, Pipeline, Stage
 from lorchestra.nesting import Children, Outer
 from lorchestra.opening import Kept, Opening, orphan_found
-from lorchestra.ordering import DECLARED, LONGEST_FIRST, longest_first
+from lorchestra.ordering import start_order
 from lorchestra.orphans import Orphan, OrphanRule
 from lorchestra.params import param_values, resumed_params
 from lorchestra.plan import Options, left_out, workers_for
@@ -498,10 +498,8 @@ class _PipelineRun:
 
     def _order(self, stage: Stage, workers: int) -> Sequence[Job] | None:
         """In which order its jobs start; None: as written, also where that makes no difference."""
-        is_declared = self._around.pipeline.schedule == DECLARED
-        if is_declared or workers == 1 or workers >= len(stage.jobs):
-            return None
-        return longest_first(stage.jobs, self._history.seconds)
+        schedule = self._around.pipeline.schedule
+        return start_order(stage.jobs, workers, schedule, lambda: self._history.seconds)
 
     def _seats(self, stage: Stage, workers: int) -> Seats | None:
         """What limits the jobs at work in this stage and in the pipelines that are jobs of it."""

@@ -138,6 +138,16 @@ def job_name(job_id: str) -> str:
     return f"{slug or 'job'}~{hashlib.sha256(exact).hexdigest()[:16]}"
 
 
+def check_pipeline(pipeline: str) -> None:
+    """Refuse what names no pipeline: its runs could not be resumed.
+
+    Raises:
+        RecordError: It is empty, or no text.
+    """
+    if not isinstance(pipeline, str) or not pipeline:
+        raise RecordError(f"a pipeline is named by a text, not {pipeline!r}")
+
+
 def check_run_key(run_key: str) -> None:
     """Refuse what is no run key.
 

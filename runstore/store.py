@@ -96,8 +96,8 @@ class RunStore:
             fields: More for the run's `begin`: `params`, `max_workers`, `sha256`, `versions`.
 
         Raises:
-            RecordError: An id or a field cannot be stored, an id stands there twice, or the key
-                is of another pipeline, or not held any more.
+            RecordError: The pipeline has no name, an id or a field cannot be stored, an id stands
+                there twice, or the key is of another pipeline, or not held any more.
             GuardTimeoutError: Another run of the pipeline holds the guard; nothing was written.
             GuardUnavailableError: filelock is not installed.
             OSError: The store cannot be made or written.
@@ -105,6 +105,7 @@ class RunStore:
         On disk afterwards: the run's folder and its file with `begin` and `planned`; with
         durability `disk`, all of that is on the disk before the first job.
         """
+        layout.check_pipeline(pipeline)
         create_store(self.path, sync=self.durability == "disk")
         run_key = None if key is None else key.run_key
         guards = self._hold_guards(key, pipeline, run_key)

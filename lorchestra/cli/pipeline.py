@@ -21,14 +21,11 @@ from lorchestra.cli.options import (
 from lorchestra.cli.planning import Asked, plan_of, say_done, say_nothing_to_resume
 from lorchestra.cli.printing import say, show_json
 from lorchestra.cli.selection import (
-    from_stage_option,
     max_workers_option,
-    only_option,
-    param_option,
+    part_options,
     resume_option,
     run_key_option,
     schedule_option,
-    tag_option,
 )
 from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.cli.units import Seconds
@@ -79,10 +76,7 @@ if TYPE_CHECKING:
     help="How long a job that was asked to end may take until it is killed.  "
     "[default: as the pipeline says, else 10s]",
 )
-@param_option
-@only_option
-@from_stage_option
-@tag_option
+@part_options
 @run_key_option
 @click.option(
     "--guard",

@@ -12,14 +12,11 @@ from lorchestra.cli.options import json_option, store_option, store_path
 from lorchestra.cli.planning import Asked, Plan, plan_of
 from lorchestra.cli.printing import show, show_json
 from lorchestra.cli.selection import (
-    from_stage_option,
     max_workers_option,
-    only_option,
-    param_option,
+    part_options,
     resume_option,
     run_key_option,
     schedule_option,
-    tag_option,
 )
 from lorchestra.forecast import Forecast, by_workers, forecast
 from lorchestra.history import History
@@ -35,10 +32,7 @@ _MOST_NAMED = 5
 @max_workers_option
 @store_option
 @schedule_option
-@param_option
-@only_option
-@from_stage_option
-@tag_option
+@part_options
 @run_key_option
 @resume_option
 @json_option

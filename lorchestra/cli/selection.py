@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from lorchestra.cli.options import UNFINISHED, workers
-from lorchestra.ordering import SCHEDULES
+from lorchestra.model import SCHEDULES
 
 max_workers_option = click.option(
     "--max-workers",
@@ -20,28 +23,28 @@ schedule_option = click.option(
     help="Where a stage has more jobs than workers, start those first that took longest in earlier "
     "runs, or start them as written.  [default: as the pipeline says, else longest-first]",
 )
-param_option = click.option(
-    "--param",
-    "params",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Give a parameter of the pipeline a value; may be given several times.",
-)
-only_option = click.option(
-    "--only",
-    multiple=True,
-    metavar="JOB",
-    help="Run this job alone; may be given several times. The others are recorded as skipped.",
-)
-from_stage_option = click.option(
-    "--from-stage", metavar="STAGE", help="Run no stage before this one."
-)
-tag_option = click.option(
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="TAG",
-    help="Run only jobs that have this tag; may be given several times.",
+_PART = (
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Give a parameter of the pipeline a value; may be given several times.",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="JOB",
+        help="Run this job alone; may be given several times. The others are recorded as skipped.",
+    ),
+    click.option("--from-stage", metavar="STAGE", help="Run no stage before this one."),
+    click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="TAG",
+        help="Run only jobs that have this tag; may be given several times.",
+    ),
 )
 run_key_option = click.option(
     "--run-key",
@@ -59,3 +62,10 @@ resume_option = click.option(
     help="Go on with a run of this pipeline: keep what succeeded, and run the rest. RUN is an id, "
     "the beginning of one, or `last`; without it, the last run that did not succeed.",
 )
+
+
+def part_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says which part of a pipeline is meant, and with which parameters."""
+    for option in reversed(_PART):
+        command = option(command)
+    return command

@@ -17,8 +17,7 @@ from lorchestra.loader.problems import Problems
 from lorchestra.loader.secrets import read_secrets
 from lorchestra.loader.stages import JobLibrary, StageReader
 from lorchestra.loader.uses import check_references
-from lorchestra.model import Job, Pipeline
-from lorchestra.ordering import LONGEST_FIRST, SCHEDULES
+from lorchestra.model import LONGEST_FIRST, SCHEDULES, Job, Pipeline
 from lorchestra.stop import GRACE_S
 from lorchestra.wording import quoted
 

@@ -1,8 +1,8 @@
-"""Which run works, or worked, under a run key: by the first line of each run's own file alone."""
+"""Which runs are of a pipeline, or of a run key: by the first line of each run's own file alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from runstore import files, layout
@@ -24,6 +24,22 @@ def find_run(store: str, run_ids: Iterable[str], pipeline: str, run_key: str) ->
         if begin.get("pipeline") == pipeline and run_key_in(begin) == run_key:
             return run_id
     return None
+
+
+def own_files(
+    store: str, run_ids: Iterable[str], pipeline: str
+) -> Iterator[tuple[str, Iterator[Part]]]:
+    """Give those of some runs that are of a pipeline, each with its own files.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    for run_id in run_ids:
+        folder = layout.run_folder(store, run_id)
+        if first_begin(folder, run_id).get("pipeline") == pipeline:
+            parts = Parts(folder, quick=True)
+            parts.look()
+            yield run_id, (parts.find(layout.run_file(segment)) for segment in parts.segments)
 
 
 def run_key_in(begin: Begin) -> str | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runstore import files, layout
+from runstore import files
 from runstore.lines.part import Part
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import record_in
-from runstore.reading.keys import first_begin
-from runstore.reading.parts import Parts
+from runstore.reading.keys import own_files
 
 Planned = dict[str, Any]
 
@@ -24,13 +23,7 @@ def plans(store: str, run_ids: Iterable[str], pipeline: str) -> Iterator[tuple[s
     Raises:
         OSError: A file cannot be read.
     """
-    for run_id in run_ids:
-        folder = layout.run_folder(store, run_id)
-        if first_begin(folder, run_id).get("pipeline") != pipeline:
-            continue
-        parts = Parts(folder, quick=True)
-        parts.look()
-        own = (parts.find(layout.run_file(segment)) for segment in parts.segments)
+    for run_id, own in own_files(store, run_ids, pipeline):
         yield run_id, [job for part in own for job in _planned(part)]
 
 

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from runstore import files, layout
+from runstore import files
 from runstore.lines.bulk import Block
 from runstore.lines.part import Part
 from runstore.lines.record import fields_in
 from runstore.lines.scan import Scan
 from runstore.reading.inventory import record_in
-from runstore.reading.keys import first_begin
+from runstore.reading.keys import own_files
 from runstore.reading.merge import attempt_named
-from runstore.reading.parts import Parts
 
 Timings = dict[str, float]
 Named = tuple[str, int]
@@ -29,15 +28,10 @@ def timings(store: str, run_ids: Iterable[str], pipeline: str) -> Iterator[tuple
     Raises:
         OSError: A file cannot be read.
     """
-    for run_id in run_ids:
-        folder = layout.run_folder(store, run_id)
-        if first_begin(folder, run_id).get("pipeline") != pipeline:
-            continue
-        parts = Parts(folder, quick=True)
-        parts.look()
+    for run_id, own in own_files(store, run_ids, pipeline):
         took: Timings = {}
-        for segment in parts.segments:
-            took |= _took(parts.find(layout.run_file(segment)))
+        for part in own:
+            took |= _took(part)
         yield run_id, took
 
 

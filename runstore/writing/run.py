@@ -277,6 +277,9 @@ class Run:
         self._stages = dict(opening.stages)
         self._made_of = dict(opening.made_of)
         self._before = opening.before
+        # By what was planned in this file: those in whose place others stand, and these others.
+        self._replaced: set[str] = set()
+        self._placed: set[str] = set()
         self._open = 0
         self._ended = False
         self._segment = SegmentWriter(f"{self.path}/{layout.run_file(opening.segment)}")
@@ -328,34 +331,46 @@ class Run:
             jobs: As for `RunStore.create_run`; each may name as `of` the job that it was made of.
                 Jobs that have run already keep their status.
             instead_of: Jobs of the plan that stood for these and will not run themselves; these
-                stand where the first of them stood. What was made of them before and is not
-                among these is no longer the run's.
+                stand where the first of them stood. What was made of them before this file was
+                begun, and is not among these, is no longer the run's.
 
         Raises:
-            RecordError: An id cannot be stored, or stands there twice.
+            RecordError: An id cannot be stored, or stands there twice; nothing was written.
             SegmentPoisonedError, SegmentClosedError, OSError: As for `append`.
 
         On disk afterwards: one `planned` for each 500 jobs, at least one. A crash in between
         leaves a part of them; a resume plans them again.
         """
-        plan = planned_jobs(jobs)
+        plan, replaced = planned_jobs(jobs), _ids_replaced(instead_of)
         # A plan without `more` is that of a resume, which takes the place of the one before.
         given: dict[str, Any] = {"more": True}
-        if instead_of:
-            given["instead_of"] = list(instead_of)
+        if replaced:
+            given["instead_of"] = replaced
         chunks: list[list[dict[str, Any]]] = [*_chunks(plan)] or [[]]
         ids = {job["id"] for job in plan}
         with self._turn:
             self._refuse_ended()
             for chunk in chunks:
                 self._segment.append("planned", {"jobs": chunk, **given})
+            if replaced:
+                self._replaced |= {*replaced}
+                self._placed |= ids
             for job_id in list(self._statuses):
-                is_replaced = {job_id, self._made_of.get(job_id)} & {*instead_of}
-                if is_replaced and job_id not in ids:
+                if self._is_replaced(job_id):
                     del self._statuses[job_id]
             for job in plan:
                 self._statuses.setdefault(job["id"], self._before.get(job["id"], "planned"))
                 self._note_plan(job)
+
+    def _is_replaced(self, job_id: str) -> bool:
+        """Whether others stand in the place of a job, or of the one that it was made of."""
+        names = {job_id, self._made_of.get(job_id)}
+        return job_id not in self._placed and not names.isdisjoint(self._replaced)
+
+    def _note_status(self, job_id: str, status: str) -> None:
+        # One that was at work when others took its place is no longer the run's.
+        if not self._is_replaced(job_id):
+            self._statuses[job_id] = status
 
     def _note_plan(self, job: Mapping[str, Any]) -> None:
         if "stage" in job:
@@ -394,7 +409,7 @@ class Run:
             attempt = self._attempts[name] + 1
             self._segment.append("start", {"job": job_id, "attempt": attempt})
             self._attempts[name] = attempt
-            self._statuses[job_id] = "running"
+            self._note_status(job_id, "running")
             self._open += 1
         return AttemptLog(self, job_id, attempt, {**begin, "attempt": attempt})
 
@@ -465,7 +480,7 @@ class Run:
         with self._turn:
             fields = {"job": log.job_id, "attempt": log.attempt, "status": log.status}
             self._segment.append("done", {**fields, "last_n": last.n, "last_crc": last.crc})
-            self._statuses[log.job_id] = log.status
+            self._note_status(log.job_id, log.status)
             self._open -= 1
 
     def end(self, status: str | None = None, **fields: Any) -> Position:
@@ -555,7 +570,15 @@ def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(job_id, str):
         raise RecordError(f"a planned job has an id, a text, not {job_id!r}")
     layout.job_name(job_id)
+    if not isinstance(planned.get("of", ""), str):
+        raise RecordError(f"a planned job is `of` one job, a text, not {planned['of']!r}")
     return planned
+
+
+def _ids_replaced(instead_of: Sequence[str]) -> list[str]:
+    if isinstance(instead_of, str) or not all(isinstance(each, str) for each in instead_of):
+        raise RecordError(f"instead_of is a list of ids, not {instead_of!r}")
+    return list(instead_of)
 
 
 def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -133,6 +133,43 @@ def test_one_that_succeeded_before_a_resume_and_is_planned_later_counts_as_that(
     assert (view.status, view.end["counts"]) == ("succeeded", {"succeeded": 2})
 
 
+def test_two_plans_for_one_job_in_one_file_add_up(store: RunStore) -> None:
+    with store.create_run("p", ["loop"]) as run:
+        run.plan_more([item("loop", "0")], instead_of=["loop"])
+        run.plan_more([item("loop", "1")], instead_of=["loop"])
+        succeed(run, "loop[1]")
+    view = store.read(run.id)
+    assert {job.id: job.status for job in view.jobs.values()} == {
+        "loop[0]": "planned",
+        "loop[1]": "succeeded",
+    }
+    assert (view.status, view.end["counts"]) == ("failed", {"planned": 1, "succeeded": 1})
+
+
+def test_one_that_is_at_work_when_others_take_its_place_counts_no_more(store: RunStore) -> None:
+    with store.create_run("p", ["loop"]) as run:
+        log = run.job("loop")
+        run.plan_more([item("loop", "0")], instead_of=["loop"])
+        log.end("failed")
+        succeed(run, "loop[0]")
+    view = store.read(run.id)
+    assert [*view.jobs] == ["loop[0]"]
+    assert (view.status, view.end["counts"]) == ("succeeded", {"succeeded": 1})
+
+
+@pytest.mark.parametrize("instead_of", ["loop", [5], [["loop"]], [None]])
+def test_places_that_are_no_ids_are_refused_and_nothing_is_written(
+    store: RunStore, instead_of: Any
+) -> None:
+    with store.create_run("p", ["loop"]) as run:
+        before = len(list(store.read(run.id).records()))
+        with pytest.raises(RecordError):
+            run.plan_more(["x"], instead_of=instead_of)
+        with pytest.raises(RecordError):
+            run.plan_more([{"id": "x", "of": ["loop"]}])
+        assert len(list(store.read(run.id).records())) == before
+
+
 def test_a_job_that_was_taken_out_and_is_put_back_counts_as_what_it_was(store: RunStore) -> None:
     run = store.create_run("p", ["a", "b"])
     succeed(run, "a", "b")

@@ -448,3 +448,12 @@ def test_an_attempts_file_that_is_there_already_is_not_touched(store: RunStore) 
         run.job("a")
     assert taken.read_bytes() == b"of somebody else"
     assert [r["event"] for r in own_records(run)] == ["begin", "planned", "start"]
+
+
+@pytest.mark.parametrize("pipeline", ["", None, 5, ["p"]])
+def test_a_pipeline_without_a_name_is_refused_and_leaves_no_run(
+    store: RunStore, pipeline: Any
+) -> None:
+    with pytest.raises(RecordError, match="named by a text"):
+        store.create_run(pipeline)
+    assert store.run_ids() == []
