@@ -259,6 +259,11 @@ def open_binary(path: str) -> io.BufferedReader:
     return os.fdopen(open_read(path), "rb")
 
 
+def link(target: str, path: str) -> None:
+    """Make a link to anything."""
+    os.symlink(target, path)
+
+
 def place(temporary: str, path: str) -> None:
     """Give a file a name that is free, in one step, and put that on the disk.
 

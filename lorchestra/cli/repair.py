@@ -127,7 +127,8 @@ class _Mending:
             for first, last in mended.lost
         ]
         if mended.original is not None:
-            told.append(f"as it was found: {mended.original}")
+            where = "to be kept as" if self._dry_run else "as it was found:"
+            told.append(f"{where} {mended.original}")
         return "; ".join(told)
 
     def _verdict(self) -> str:

@@ -29,7 +29,7 @@ _MAX_KEPT_START = 40
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What was done, or would be done, to one file.
+    """What was done to one file, or would be done: then the words say how it would be.
 
     Attributes:
         path: The file, relative to the store, with `/`.
@@ -37,7 +37,8 @@ class Mended:
             `taken apart` (a sealed file: the files in it stand on their own again).
         kept: How many records the file has now that it had before.
         lost: The first and last number of each stretch of records that are lost.
-        original: Where the file as it was found is now; None: there was none.
+        original: Where the file as it was found is now, relative to the store; None: there was
+            none.
     """
 
     path: str
@@ -66,21 +67,18 @@ class RepairReport:
 
 
 class Mender:
-    """Changes the files of one run, or says what it would change.
+    """Changes the files of one run.
 
     Attributes:
         report: What was done.
-        dry_run: Whether nothing is written.
         pool: Whole records that stand in the wrong file, for those that miss them.
     """
 
-    def __init__(self, store: str, folder: str, *, dry_run: bool) -> None:
+    def __init__(self, store: str, folder: str) -> None:
         self.report = RepairReport()
-        self.dry_run = dry_run
         self.pool: Misplaced = {}
         self._store = store
         self._folder = folder
-        self._noted: set[str] = set()
 
     def mend(self, path: str, source: str | Part | None, witness: Position | None) -> None:
         """Put a mended file in the place of one, and keep that beside it.
@@ -92,11 +90,6 @@ class Mender:
         """
         run_id = self._folder.rpartition("/")[2]
         home = Home(run_id, path.removeprefix(f"{self._folder}/"))
-        if self.dry_run and path in self._noted:
-            return
-        if self.dry_run:
-            self._note(path, rebuild(home, source, witness, lambda _block: None, self.pool), None)
-            return
         with self._replacing(path) as write:
             rebuilt = rebuild(home, source, witness, write, self.pool)
             original = self.keep_original(path)
@@ -111,21 +104,16 @@ class Mender:
 
     def put(self, path: str, part: Part) -> None:
         """Make a file of what is a part of another; that it is made is nothing to report."""
-        if self.dry_run:
-            return
         with self._replacing(path) as write:
             for chunk in chunks(part):
                 write(chunk)
 
     def replace(self, path: str, content: bytes) -> None:
         """Put a small file in the place of one, and keep that beside it."""
-        original, action = None, "rewritten" if files.exists(path) else "made"
-        if not self.dry_run:
-            with self._replacing(path) as write:
-                write(content)
-                original = self.keep_original(path)
-        relative = self.relative(original) if original else None
-        self.report.mended.append(Mended(self.relative(path), action, original=relative))
+        with self._replacing(path) as write:
+            write(content)
+            original = self.keep_original(path)
+        self._note(path, Rebuilt(), original)
 
     @contextlib.contextmanager
     def _replacing(self, path: str) -> Iterator[Callable[[bytes], None]]:
@@ -155,7 +143,7 @@ class Mender:
 
     def set_aside(self, path: str, action: str = "set aside") -> None:
         """Rename a file, so that it is evidence and nothing else any more."""
-        original = None if self.dry_run else self.relative(self._move_aside(path))
+        original = self.relative(self._move_aside(path))
         self.report.mended.append(Mended(self.relative(path), action, original=original))
 
     def set_all_aside(self, paths: list[str]) -> None:
@@ -164,14 +152,12 @@ class Mender:
         After a crash in between each has its old name or the new one.
         """
         for path in paths:
-            kept = None if self.dry_run else _free_name(path, lambda _taken: False)
-            if kept is not None:
-                files.rename(path, kept)
-            original = self.relative(kept) if kept else None
+            kept = _free_name(path, lambda _taken: False)
+            files.rename(path, kept)
+            original = self.relative(kept)
             self.report.mended.append(Mended(self.relative(path), "set aside", original=original))
-        if not self.dry_run:
-            for folder in sorted({path.rpartition("/")[0] for path in paths}):
-                files.sync_folder(folder)
+        for folder in sorted({path.rpartition("/")[0] for path in paths}):
+            files.sync_folder(folder)
 
     def _move_aside(self, path: str) -> str:
         kept = _free_name(path, lambda _taken: False)
@@ -179,8 +165,7 @@ class Mender:
         return kept
 
     def _note(self, path: str, rebuilt: Rebuilt, original: str | None) -> None:
-        self._noted.add(path)
-        action = "rewritten" if original or (self.dry_run and files.exists(path)) else "made"
+        action = "rewritten" if original else "made"
         relative = self.relative(original) if original else None
         self.report.mended.append(
             Mended(self.relative(path), action, rebuilt.kept, tuple(rebuilt.lost), relative)
