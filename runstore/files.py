@@ -259,6 +259,15 @@ def open_binary(path: str) -> io.BufferedReader:
     return os.fdopen(open_read(path), "rb")
 
 
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Make a folder of the system's temporary files (`TMPDIR`) for the time of the context."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="runstore-", ignore_cleanup_errors=True) as folder:
+        yield absolute(folder)
+
+
 def link(target: str, path: str) -> None:
     """Make a link to anything."""
     os.symlink(target, path)

@@ -92,9 +92,9 @@ def new_run_id(time_ns: int | None = None) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def is_run_id(name: str) -> bool:
+def is_run_id(name: object) -> TypeGuard[str]:
     """Tell whether a folder of `runs/` can be a run: a UUIDv7 or a ULID, lower case."""
-    return bool(_RUN_ID.fullmatch(name) or _ULID.fullmatch(name))
+    return isinstance(name, str) and bool(_RUN_ID.fullmatch(name) or _ULID.fullmatch(name))
 
 
 def time_of(run_id: str) -> float:
@@ -126,6 +126,8 @@ def job_name(job_id: str) -> str:
     Raises:
         RecordError: The id is empty, longer than 10,000 bytes, or no text that UTF-8 can hold.
     """
+    if not isinstance(job_id, str):
+        raise RecordError(f"a job id is a text, not {job_id!r}")
     try:
         exact = job_id.encode()
     except UnicodeEncodeError:

@@ -115,8 +115,13 @@ def run_id_of(store: RunStore, reference: str) -> str:
 
     Raises:
         RunReferenceError: There is no such run, or there are several.
+        StoreNotFoundError: There is no store.
     """
     run_ids = store.run_ids()
+    if not run_ids and not store.exists():
+        from runstore import StoreNotFoundError
+
+        raise StoreNotFoundError(store.path)
     if reference == LAST and (last := next(_by_themselves(store), None)) is not None:
         return last.id
     if reference in run_ids:

@@ -35,7 +35,8 @@ def command(runs: tuple[str, ...], store: Path | None, dry_run: bool, as_json: b
     mending = _Mending(run_store, dry_run=dry_run)
     with Counter() as counter:
         if runs:
-            mending.mend_named([run_id_of(run_store, run) for run in runs], counter)
+            run_ids = dict.fromkeys(run_id_of(run_store, run) for run in runs)
+            mending.mend_named(list(run_ids), counter)
         else:
             mending.mend_all(counter)
     if as_json:

@@ -76,12 +76,15 @@ def verify(
     if receipt is not None and len(runs) != 1:
         raise click.UsageError("--receipt is of one run: name it")
     run_store = open_store(store)
-    run_ids = [run_id_of(run_store, run) for run in runs] or None
+    run_ids = list(dict.fromkeys(run_id_of(run_store, run) for run in runs)) or None
     with Counter() as counter:
         begin = counter.counting("verifying run", len(run_ids or run_store.run_ids()))
-        report = run_store.verify(
-            run_ids, receipt=receipt, strict=strict, on_run=begin, workers=max_workers
-        )
+        try:
+            report = run_store.verify(
+                run_ids, receipt=receipt, strict=strict, on_run=begin, workers=max_workers
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--receipt") from None
     if as_json:
         # Not as_dict(): with very many findings, plain values of each would be a second copy.
         show_json(

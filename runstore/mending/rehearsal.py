@@ -7,7 +7,6 @@ else only that it is there.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 
 from runstore import files, layout
@@ -27,8 +26,7 @@ def copy_of_run(folder: str, run_id: str) -> Iterator[str]:
         OSError: A file cannot be read, or the system's temporary folder (`TMPDIR`) has no room for
             it.
     """
-    with tempfile.TemporaryDirectory(prefix="runstore-", ignore_cleanup_errors=True) as scratch:
-        store = files.absolute(scratch)
+    with files.scratch_folder() as store:
         copy = layout.run_folder(store, run_id)
         files.make_folders(copy, sync=False)
         _copy_names(folder, copy)
@@ -38,8 +36,7 @@ def copy_of_run(folder: str, run_id: str) -> Iterator[str]:
 @contextlib.contextmanager
 def copy_of_file(path: str) -> Iterator[str]:
     """Copy one file, if it is there, for the time of the context; gives the folder it is in."""
-    with tempfile.TemporaryDirectory(prefix="runstore-", ignore_cleanup_errors=True) as scratch:
-        folder = files.absolute(scratch)
+    with files.scratch_folder() as folder:
         if files.exists(path):
             _copy(path, f"{folder}/{path.rpartition('/')[2]}")
         yield folder

@@ -42,8 +42,13 @@ class Rules:
     def __post_init__(self) -> None:
         if self.keep is None and self.older_than is None and self.max_bytes is None:
             raise ValueError("give at least one of keep, older_than and max_bytes")
+        for name, number in (("keep", self.keep), ("max_bytes", self.max_bytes)):
+            if number is not None and type(number) is not int:
+                raise ValueError(f"{name} is a whole number, not {number!r}")
         if self.keep is not None and self.keep < 1:
             raise ValueError(f"keep is at least 1, not {self.keep}")
+        if self.older_than is not None and not isinstance(self.older_than, timedelta):
+            raise ValueError(f"older_than is a timedelta, not {self.older_than!r}")
         if self.older_than is not None and self.older_than < timedelta():
             raise ValueError(f"older_than is no time in the future: {self.older_than}")
         if self.max_bytes is not None and self.max_bytes < 0:

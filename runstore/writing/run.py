@@ -552,6 +552,8 @@ def planned_jobs(jobs: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]
     Raises:
         RecordError: One has no id, or an id stands there twice.
     """
+    if isinstance(jobs, str | Mapping):
+        raise RecordError(f"jobs are a list of ids or of mappings, not {jobs!r}")
     plan = [_planned_job(job) for job in jobs]
     twice = [job_id for job_id, times in Counter(job["id"] for job in plan).items() if times > 1]
     if twice:
@@ -565,11 +567,10 @@ def planned_records(plan: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any
 
 
 def _planned_job(job: str | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(job, str | Mapping):
+        raise RecordError(f"a planned job is an id or a mapping with one, not {job!r}")
     planned = {"id": job} if isinstance(job, str) else dict(job)
-    job_id = planned.get("id")
-    if not isinstance(job_id, str):
-        raise RecordError(f"a planned job has an id, a text, not {job_id!r}")
-    layout.job_name(job_id)
+    layout.job_name(planned.get("id", ""))
     if not isinstance(planned.get("of", ""), str):
         raise RecordError(f"a planned job is `of` one job, a text, not {planned['of']!r}")
     return planned
@@ -597,6 +598,8 @@ def _chunks(planned: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _refuse_reserved(event: str, fields: Mapping[str, Any], events: frozenset[str]) -> None:
+    if not isinstance(event, str):
+        raise RecordError(f"an event is named by a text, not {event!r}")
     if event in events:
         raise RecordError(f"{event!r} is written by the store itself")
     _refuse_names(fields, RESERVED_FIELDS)

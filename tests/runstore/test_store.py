@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runstore import RunNotFoundError, RunStore, StoreNotFoundError, files, layout
+from runstore import RecordError, RunNotFoundError, RunStore, StoreNotFoundError, files, layout
 from tests.runstore.samples import codes, finished_run, open_run
 
 MISSING = "01919191-9191-7191-9191-9191919191ab"
@@ -157,3 +159,40 @@ def test_ulids_are_runs_too(tmp_path: Path) -> None:
             assert run.id == ulid
     store = RunStore(tmp_path)
     assert (store.read(ulid).status, store.verify().runs) == ("succeeded", 1)
+
+
+WRONG_CALLS: dict[str, tuple[type[Exception], Callable[[RunStore, str], object]]] = {
+    "jobs as one text": (RecordError, lambda store, _: store.create_run("p", "abc")),
+    "jobs as a mapping": (RecordError, lambda store, _: store.create_run("p", {"id": "a"})),
+    "a number as a job": (RecordError, lambda store, _: store.create_run("p", [1])),  # type: ignore[list-item]
+    "a number as an id": (RecordError, lambda store, _: store.create_run("p", [{"id": 1}])),
+    "no text as a run": (RunNotFoundError, lambda store, _: store.read(None)),  # type: ignore[arg-type]
+    "no receipt": (ValueError, lambda store, run: store.verify(run, receipt="abc")),
+    "a number as a receipt": (ValueError, lambda store, run: store.verify(run, receipt=5)),  # type: ignore[arg-type]
+    "half a run to keep": (ValueError, lambda store, _: store.prune(keep=1.5)),  # type: ignore[arg-type]
+    "yes to keep": (ValueError, lambda store, _: store.prune(keep=True)),
+    "a number as an age": (ValueError, lambda store, _: store.prune(older_than=3)),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", WRONG_CALLS)
+def test_what_is_of_the_wrong_type_is_refused_by_name(what: str, tmp_path: Path) -> None:
+    sample = finished_run(tmp_path / "store")
+    kind, call = WRONG_CALLS[what]
+    before = sample.store.run_ids()
+    with pytest.raises(kind):
+        call(sample.store, sample.id)
+    assert sample.store.run_ids() == before
+
+
+@pytest.mark.parametrize("job", [5, None, [], b"a"])
+def test_a_job_is_named_by_a_text(job: Any, tmp_path: Path) -> None:
+    with RunStore(tmp_path / "store", durability="os").create_run("p") as run:
+        for call in (run.job, partial(run.not_run, status="skipped", reason="")):
+            with pytest.raises(RecordError, match="a job id is a text"):
+                call(job)
+
+
+def test_a_run_named_twice_is_verified_once(tmp_path: Path) -> None:
+    sample = finished_run(tmp_path / "store")
+    assert sample.store.verify([sample.id, sample.id]) == sample.store.verify([sample.id])

@@ -233,12 +233,6 @@ def test_a_store_without_a_name(project: Project, command: list[str]) -> None:
     assert project.files() == {"p.yaml"}
 
 
-@pytest.mark.parametrize("command", [["runs", "show"], ["runstore", "cat"]])
-def test_a_store_that_is_not_there_has_no_run(project: Project, command: list[str]) -> None:
-    assert_refused(project(*command), 2, "no run yet in the store ")
-    assert project.files() == set()
-
-
 @in_text_and_json
 def test_a_store_that_is_not_there_cannot_be_verified(project: Project, options: list[str]) -> None:
     done = project("runstore", "verify", *options)
@@ -350,6 +344,19 @@ def test_a_job_of_the_project_that_is_not_there(project: Project, options: list[
 def test_a_receipt_is_of_one_run(ran: Project, runs: list[str]) -> None:
     done = ran("runstore", "verify", *runs, "--receipt", "1:00000000")
     assert_refused(done, 2, "--receipt is of one run: name it")
+
+
+def test_what_is_no_receipt_is_not_called_a_mismatch(ran: Project) -> None:
+    done = ran("runstore", "verify", "last", "--receipt", "abc")
+    assert_refused(done, 2, "a receipt is n:crc, as a run gives it at its end, not 'abc'")
+
+
+@pytest.mark.parametrize("command", ["runstore cat", "runstore verify", "runs show", "runs logs"])
+def test_a_store_that_is_not_there_is_no_mistake_of_use(project: Project, command: str) -> None:
+    job = ["last", "a"] if command == "runs logs" else []
+    done = project(*command.split(), *job, "--store", "nowhere")
+    assert_refused(done, 3, "nowhere: there is no store; the first run makes one")
+    assert project.files() == set()
 
 
 # The command line itself

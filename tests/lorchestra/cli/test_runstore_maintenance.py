@@ -115,8 +115,10 @@ def test_what_repair_would_do_is_said_and_not_done(ran: Project) -> None:
     done = ran("runstore", "repair", "--dry-run")
     assert done.code == 3
     assert done.out.splitlines() == [
-        f"runs/{run_id}/jobs/a.a1.jsonl: would be rewritten; 2 records kept; record 1 lost; "
-        f"to be kept as runs/{run_id}/jobs/a.a1.jsonl.damaged",
+        (
+            f"runs/{run_id}/jobs/a.a1.jsonl: would be rewritten; 2 records kept; record 1 lost; "
+            f"to be kept as runs/{run_id}/jobs/a.a1.jsonl.damaged"
+        ),
         f"{store_of(ran)}: 1 file would be mended; 1 record lost; 1 error now",
     ]
     assert contents(ran) == before
