@@ -19,7 +19,7 @@ from lorchestra.deadline import Limit
 from lorchestra.limits import Limits
 from lorchestra.masking import Mask
 from lorchestra.model import Broken, Call, Command, Job, Outcome, Pipeline, Shell, SubPipeline
-from lorchestra.output import OutputError, read_output
+from lorchestra.output import OutputError, keep_output, read_output
 from lorchestra.process import Program, run_process, shell_command
 from lorchestra.references import ReferenceFailedError
 from lorchestra.retrying import Turn, delay_s, limit
@@ -187,7 +187,8 @@ class JobAttempt:
 
     def _append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own."""
-        self._around.interruptible.shield(lambda: self._log.append(event, **fields))
+        masked = self._around.mask.data(fields)
+        self._around.interruptible.shield(lambda: self._log.append(event, **masked))
 
     def _execute(self, log: int) -> Outcome:
         try:
@@ -304,8 +305,13 @@ class JobAttempt:
     def _record_output(self, outcome: Outcome) -> Outcome:
         if outcome.output is None:
             return outcome
+        recorded = self._around.mask.data(outcome.output)
         try:
-            self._log.append("output", value=outcome.output)
+            if recorded == outcome.output:
+                self._log.append("output", value=recorded)
+            else:
+                self._log.append("output", value=recorded, masked=True)
+                keep_output(self._log.output_path, outcome.output)
         except RecordError as error:
             return _without_output(outcome, f"its output cannot be recorded: {error}")
         if outcome.succeeded:

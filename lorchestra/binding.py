@@ -77,6 +77,10 @@ class Values:
             if name in self._wanted:
                 self._wanted.update(job_ids)
 
+    def is_wanted(self, job_id: str) -> bool:
+        """Whether a job refers to the output of another."""
+        return job_id in self._wanted
+
     def keep(self, job_id: str, output: Any) -> None:
         """Keep the output of a job that succeeded, if another job refers to it.
 
@@ -319,18 +323,25 @@ def loops_of(pipeline: Pipeline) -> Iterator[Loop]:
         yield from (job.loop for job in stage.jobs if job.loop is not None)
 
 
-def jobs_referred_to(pipeline: Pipeline) -> set[str]:
-    """The jobs whose output another job takes."""
+def jobs_referred_to(pipeline: Pipeline, but: Collection[str] = ()) -> set[str]:
+    """The jobs whose output another job takes: as written, and those made of them.
+
+    Args:
+        pipeline: The pipeline.
+        but: Jobs that take nothing, since they do not run.
+    """
     job_ids = {job.id for job in pipeline.jobs}
     for stage in pipeline.stages:
         job_ids |= stage.groups.keys()
     found = (
         job_named(reference, job_ids)
         for stage in pipeline.stages
-        for _, reference in all_outer_references(stage)
-        if reference.root == "run"
+        for job, reference in all_outer_references(stage)
+        if reference.root == "run" and job.id not in but
     )
-    return {named[0] for named in found if named is not None}
+    named = {each[0] for each in found if each is not None}
+    groups = {name: made for stage in pipeline.stages for name, made in stage.groups.items()}
+    return named.union(*(groups.get(name, ()) for name in named))
 
 
 def mistake_in_hook(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from lorchestra.binding import scope_of
 from lorchestra.errors import ParameterError
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
+from lorchestra.recall import ForgottenError, Recall
 from lorchestra.references import ReferenceFailedError, Scope, text_of
 from lorchestra.resuming import Choice
 from lorchestra.wording import quoted
@@ -27,6 +29,7 @@ class Done(NamedTuple):
         attempt: Its attempt there.
         sha256: The digest of its definition, there and here.
         output: What it left as output; None: nothing.
+        recorded: The same, as it is recorded: without secrets.
     """
 
     key: str
@@ -34,6 +37,7 @@ class Done(NamedTuple):
     attempt: int
     sha256: str
     output: Any
+    recorded: Any
 
     @property
     def choice(self) -> Choice:
@@ -49,7 +53,8 @@ class Done(NamedTuple):
             run=self.run_id,
             attempt=self.attempt,
             sha256=self.sha256,
-            output=self.output,
+            output=self.recorded,
+            masked=self.recorded != self.output,
         )
 
 
@@ -100,6 +105,7 @@ def done_before(
     keys: Mapping[str, str],
     sha256: Mapping[str, str],
     wanted: Collection[str],
+    recall: Recall,
     but: str | None = None,
 ) -> dict[str, Done]:
     """Find the jobs that have succeeded under their own keys in earlier runs of the pipeline.
@@ -110,6 +116,7 @@ def done_before(
         keys: The key of each job that has one.
         sha256: The digest of each job as it is defined now.
         wanted: The jobs that are to run.
+        recall: What finds their outputs; a job whose output cannot be had any more has to run.
         but: The run itself, which is not looked at.
 
     Raises:
@@ -128,9 +135,10 @@ def done_before(
             continue
         view = store.read(run_id)
         for job_id in had:
-            done = _done(view, view.jobs.get(job_id), keys[job_id], sha256[job_id])
-            if done is not None:
-                found[job_id] = done
+            with contextlib.suppress(ForgottenError):
+                done = _done(view, view.jobs.get(job_id), keys[job_id], sha256[job_id], recall)
+                if done is not None:
+                    found[job_id] = done
         left -= found.keys()
         if not left:
             break
@@ -141,13 +149,16 @@ def _is_keyed(planned: Mapping[str, Any]) -> bool:
     return isinstance(planned.get("id"), str) and isinstance(planned.get("key"), str)
 
 
-def _done(view: RunView, job: JobBefore | None, key: str, sha256: str) -> Done | None:
+def _done(
+    view: RunView, job: JobBefore | None, key: str, sha256: str, recall: Recall
+) -> Done | None:
     """Where a job of a run has succeeded; None: it has not, not with this key and definition."""
     if job is None:
         return None
     if (job.kept.get("key"), job.kept.get("sha256")) == (key, sha256):
-        return Done(key, view.id, 0, sha256, job.kept.get("output"))
+        return Done(key, view.id, 0, sha256, recall.output(view, job), job.output)
     for attempt in reversed(job.attempts):
         if (attempt.status, attempt.key, attempt.sha256) == ("succeeded", key, sha256):
-            return Done(key, view.id, attempt.number, sha256, attempt.output)
+            output = recall.output(view, job, attempt.number)
+            return Done(key, view.id, attempt.number, sha256, output, attempt.output)
     return None

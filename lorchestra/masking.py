@@ -70,15 +70,17 @@ class Mask:
         return masked.decode("utf-8", "surrogatepass")
 
     def data(self, data: Any) -> Any:
-        """The value without secrets in its texts, at any depth; keys stay."""
+        """The value without secrets in its texts and in its keys, at any depth."""
         if self._pattern is None:
             return data
         if isinstance(data, str):
             return self.text(data)
         if isinstance(data, Mapping):
-            return {key: self.data(value) for key, value in data.items()}
-        if isinstance(data, list | tuple):
+            return {self.data(key): self.data(value) for key, value in data.items()}
+        if isinstance(data, list):
             return [self.data(value) for value in data]
+        if isinstance(data, tuple):
+            return tuple(map(self.data, data))
         return data
 
     def content(self, content: bytes) -> bytes:

@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import lorchestra
-from lorchestra.binding import check_references, digests
+from lorchestra.deciding import Decision, decide
 from lorchestra.fanout import folded_jobs
-from lorchestra.jobkeys import Done, done_before, keys_of
+from lorchestra.jobkeys import Done
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
 from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
-from lorchestra.resuming import Choices, choices_for, items_before, planned
+from lorchestra.recall import Recall
+from lorchestra.resuming import Choices, items_before, planned
 from lorchestra.runkeys import refuse_other_params
 from lorchestra.signals import Interruptible
 from runstore import Run, RunIsAliveError, RunKey, RunNotFoundError, RunStore, RunView
@@ -31,6 +32,7 @@ class Kept(NamedTuple):
         choices: What is done with each job of which that was decided: is it kept?
         outputs: What those that are kept have left as output.
         keys: The key of each job that has one of its own.
+        recall: What finds the outputs of jobs that are chosen later.
         before: The run as it was before the resume; None: it is new.
     """
 
@@ -38,6 +40,7 @@ class Kept(NamedTuple):
     choices: Choices
     outputs: Mapping[str, Any]
     keys: Mapping[str, str]
+    recall: Recall
     before: RunView | None = None
 
     @property
@@ -88,15 +91,11 @@ class Opening:
         Raises:
             UnknownReferenceError: A job refers to what is not there.
         """
-        check_references(self.pipeline, self.env, self.unselected)
-        sha256 = digests(self.pipeline, self.params)
-        keys = keys_of(self.pipeline, self.params, self.env, self.mask)
-        wanted = {job.id for job in self.pipeline.jobs} - self.unselected.keys()
-        done = done_before(self.store, self.pipeline, keys, sha256, wanted)
-        jobs = planned(self.pipeline, {}, sha256, keys)
+        decided = self._decide(None)
+        jobs = planned(self.pipeline, {}, decided.sha256, decided.keys)
         fields = self._fields()
         run = self._open(lambda: self.store.create_run(self.pipeline.id, jobs, key=key, **fields))
-        return _recorded(run, done), Kept(self.params, *_kept(done), keys)
+        return _recorded(run, decided.done), self._kept(decided)
 
     def resume(
         self, view: RunView, orphans: OrphanRule, key: RunKey | None = None
@@ -121,42 +120,31 @@ class Opening:
         for each in self._with_children(view):
             clear = partial(clear_orphans, each, orphans, tell, grace_s=self.pipeline.grace_s)
             self.interruptible.wait(clear)
-        sha256 = digests(self.pipeline, self.params)
-        keys = keys_of(self.pipeline, self.params, self.env, self.mask)
-        choices = choices_for(self.pipeline, view, sha256)
-        to_run = {job_id for job_id, choice in choices.items() if not choice.is_kept}
-        wanted = to_run - self.unselected.keys()
-        done = done_before(self.store, self.pipeline, keys, sha256, wanted, view.id)
-        chosen, outputs_elsewhere = _kept(done)
-        choices |= chosen
-        # What is kept has left its output, whether it is selected or not.
-        without_output = {
-            job_id: reason
-            for job_id, reason in self.unselected.items()
-            if not choices[job_id].is_kept
-        }
-        check_references(self.pipeline, self.env, without_output)
-        jobs_before = {**view.removed, **view.jobs}
-        outputs = {
-            job_id: output
-            for job_id, choice in choices.items()
-            if choice.is_kept and job_id not in done
-            if (output := jobs_before[job_id].output) is not None
-        }
-        # `seen`: who resumed it meanwhile may have started, and left, other jobs.
+        decided = self._decide(view)
         items = items_before(view, folded_jobs(self.pipeline))
+        plan = planned(self.pipeline, decided.choices, decided.sha256, decided.keys, items)
+        # `seen`: who resumed it meanwhile may have started, and left, other jobs.
         run = self._open(
             lambda: self.store.resume_run(
                 view.id,
-                planned(self.pipeline, choices, sha256, keys, items),
+                plan,
                 pipeline=self.pipeline.id,
                 seen=view,
                 key=key,
                 **self._fields(),
             )
         )
-        kept = Kept(self.params, choices, {**outputs, **outputs_elsewhere}, keys, view)
-        return _recorded(run, done), kept
+        return _recorded(run, decided.done), self._kept(decided, view)
+
+    def _decide(self, view: RunView | None) -> Decision:
+        return decide(
+            self.pipeline, self.params, self.env, self.mask, self.unselected, self.store, view
+        )
+
+    def _kept(self, decided: Decision, view: RunView | None = None) -> Kept:
+        recall = Recall(self.store, self.mask)
+        choices, outputs = decided.choices, decided.outputs
+        return Kept(self.params, choices, outputs, decided.keys, recall, view)
 
     def tell_of(self, orphan: Orphan, *, rule: OrphanRule) -> None:
         """Tell of a job of a killed run that is waited for, or stopped."""
@@ -190,13 +178,6 @@ class Opening:
             "versions": {"lorchestra": lorchestra.__version__},
             **self.fields,
         }
-
-
-def _kept(done: Mapping[str, Done]) -> tuple[Choices, dict[str, Any]]:
-    """What is done with jobs that have succeeded elsewhere, and what they left as output."""
-    choices = {job_id: each.choice for job_id, each in done.items()}
-    outputs = {job_id: each.output for job_id, each in done.items() if each.output is not None}
-    return choices, outputs
 
 
 def _recorded(run: Run, done: Mapping[str, Done]) -> Run:

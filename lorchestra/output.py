@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 import orjson
@@ -42,6 +44,18 @@ def read_output(path: str, *, only_object: bool = True) -> Any:
     if only_object and not isinstance(output, dict):
         raise OutputError(f"its output is a JSON {_kind(output)}, not an object")
     return output
+
+
+def keep_output(path: str, output: Any) -> None:
+    """Leave an output where a process would have left it, for its owner alone, if it has not.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(output))
 
 
 def _kind(value: object) -> str:

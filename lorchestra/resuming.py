@@ -37,6 +37,8 @@ class Choice:
 
 Choices = dict[str, Choice]
 
+FORGOTTEN = Choice(False, "its output had a secret, which is not recorded", "succeeded")
+
 
 def choose(sha256: str, before: JobBefore | None) -> Choice:
     """Decide on one job.

@@ -6,6 +6,7 @@ stood for them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -24,7 +25,18 @@ from lorchestra.fanout import (
 from lorchestra.model import Job, Loop, Stage
 from lorchestra.opening import Kept
 from lorchestra.progress import Event, ItemGone, JobChosen, JobNotRun, LoopUnfolded
-from lorchestra.resuming import Choice, Choices, choose, items_before, jobs_before, planned_job
+from lorchestra.recall import ForgottenError
+from lorchestra.resuming import (
+    FORGOTTEN,
+    Choice,
+    Choices,
+    choose,
+    items_before,
+    jobs_before,
+    planned_job,
+)
+from runstore import Job as JobBefore
+from runstore import RunView
 
 _NEW_ITEM = "new item"
 
@@ -124,6 +136,8 @@ class Unfolding:
                 choice = choose(sha256, known.get(job.id))
                 if job.id not in known:
                     choice = replace(choice, reason=_NEW_ITEM)
+                elif choice.is_kept and self._is_missed(before, known[job.id]):
+                    choice = FORGOTTEN
                 self._choices[job.id] = choice
             plan.append(planned_job(job, stage.name, sha256, self._choices.get(job.id)))
         self._around.run.plan_more(plan, instead_of=names)
@@ -138,14 +152,23 @@ class Unfolding:
                 if each.id not in job_ids:
                     yield ItemGone(stage.name, each.id)
 
+    def _is_missed(self, before: RunView, job: JobBefore) -> bool:
+        """Whether another job may need what one has left, and that cannot be had any more."""
+        is_wanted = self._around.values.is_wanted(job.planned.get("of", job.id))
+        return is_wanted and not self._kept.recall.has(before, job)
+
     def _keep_outputs(self, stage: Stage) -> None:
         """Put the outputs of what is kept where references find them."""
         before = self._kept.before
+        if before is None:
+            return
         # An item that had dropped out, and is there again, is none of the last plan.
-        known = {} if before is None else {**before.removed, **before.jobs}
+        known = {**before.removed, **before.jobs}
         for job in stage.jobs:
             choice = self._choices.get(job.id)
-            if choice is not None and choice.is_kept and job.id in known:
-                output = known[job.id].output
+            if choice is None or not choice.is_kept or job.id not in known:
+                continue
+            with contextlib.suppress(ForgottenError):  # nobody needs it
+                output = self._kept.recall.output(before, known[job.id])
                 if output is not None:
                     self._around.values.keep(job.id, output)

@@ -93,7 +93,12 @@ def _is_own(name: str) -> bool:
 
 def _refuse_other_version(path: str) -> None:
     """Refuse a file that says it is of another format or version; damage is left to verify."""
-    content = _read(path)
+    try:
+        content = _read(path)
+    except FileNotFoundError:
+        # It was listed: another process puts the same in its place, which on some file systems
+        # (ntfs-3g) is two steps.
+        return
     if _differing_bytes(content) <= 1:
         # One byte is damage: a file of another version has another checksum as well.
         return

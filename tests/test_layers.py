@@ -35,10 +35,10 @@ LAYERS = {
         [
             *("binding", "capture", "executors", "fanout", "history", "limits", "ordering"),
             *("orphans", "params", "plan"),
-            *("process", "resuming", "retrying", "signals"),
+            *("process", "recall", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
-        ["attempt", "child", "forecast", "hooks", "progress"],
+        ["attempt", "child", "deciding", "forecast", "hooks", "progress"],
         ["opening", "nesting", "stage"],
         ["unfolding"],
         ["runner"],

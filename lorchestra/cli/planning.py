@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lorchestra.binding import check_references, digests, parameters_of
+from lorchestra.binding import parameters_of
 from lorchestra.cli.options import (
     UNFINISHED,
     refuse_at_work,
@@ -131,15 +131,12 @@ def plan_of(
         run_key: Under which key.
         as_json: Whether what is said is for programs.
     """
-    from lorchestra.jobkeys import done_before, keys_of
-    from lorchestra.resuming import choices_for
+    from lorchestra.deciding import decide
     from lorchestra.runkeys import is_done
     from runstore import RunStore
 
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
-    choices: Choices = {}
-    run_id: str | None = None
     view: RunView | None = None
     if folder is not None and (resume is not None or run_key is not None):
         found = _run_to_go_on_with(
@@ -153,26 +150,17 @@ def plan_of(
         options = replace(options, params=params)
     params = param_values(parameters_of(pipeline), options.params)
     unfolded = unfold_pipeline(pipeline, params)
-    unselected, sha256 = left_out(unfolded, options), digests(unfolded, params)
-    if view is not None:
-        if run_key is not None and is_done(view, unfolded, unselected):
-            say_done(view, as_json=as_json)
-            return None
-        folded = folded_jobs(unfolded)
-        # What becomes of the items of a loop is decided when they are known.
-        every = choices_for(unfolded, view, sha256)
-        choices, run_id = {each: every[each] for each in every if each not in folded}, view.id
-        unselected = {
-            job_id: reason for job_id, reason in unselected.items() if not every[job_id].is_kept
-        }
-    check_references(unfolded, env, unselected)
-    if folder is not None:
-        keys = keys_of(unfolded, params, env, mask)
-        kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
-        wanted = {job.id for job in unfolded.jobs} - kept - unselected.keys()
-        done = done_before(RunStore(folder), unfolded, keys, sha256, wanted, run_id)
-        choices |= {job_id: each.choice for job_id, each in done.items()}
-    return Plan(pipeline, unfolded, options, unselected, choices, run_id, mask)
+    unselected = left_out(unfolded, options)
+    if view is not None and run_key is not None and is_done(view, unfolded, unselected):
+        say_done(view, as_json=as_json)
+        return None
+    store = None if folder is None else RunStore(folder)
+    decided = decide(unfolded, params, env, mask, unselected, store, view)
+    # What becomes of the items of a loop is decided when they are known.
+    folded = folded_jobs(unfolded)
+    choices = {each: why for each, why in decided.choices.items() if each not in folded}
+    run_id = None if view is None else view.id
+    return Plan(pipeline, unfolded, options, decided.left_out, choices, run_id, mask)
 
 
 class _Said:

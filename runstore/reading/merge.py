@@ -51,6 +51,7 @@ class Attempt:
         error: Why it did not succeed, as a sentence, else None.
         duration_s: How long it took, in seconds by the monotonic clock; None: not known.
         output: What it left as output; None: nothing.
+        output_is_masked: Whether something stands in it in the place of what is not recorded.
         end: Every field of its `end` record.
         sha256: The digest of the definition that its job was planned with then; None: not known.
         key: The key of its own that its job was planned with then; None: it had none.
@@ -66,6 +67,7 @@ class Attempt:
     error: str | None = None
     duration_s: float | None = None
     output: Any = None
+    output_is_masked: bool = False
     end: Record = field(default_factory=dict)
     sha256: str | None = None
     key: str | None = None
@@ -103,6 +105,13 @@ class Job:
         if self.kept:
             return self.kept.get("output")
         return self.attempts[-1].output if self.attempts else None
+
+    @property
+    def output_is_masked(self) -> bool:
+        """Whether something stands in that output in the place of what is not recorded."""
+        if self.kept:
+            return self.kept.get("masked") is True
+        return bool(self.attempts) and self.attempts[-1].output_is_masked
 
 
 @dataclass(slots=True)
@@ -322,6 +331,7 @@ class Fold:
 
     def _output(self, attempt: Attempt, record: Record) -> None:
         attempt.output = record.get("value")
+        attempt.output_is_masked = record.get("masked") is True
 
     def _retry_wait(self, attempt: Attempt, record: Record) -> None:
         self._waiting.add((record["job"], attempt.number))

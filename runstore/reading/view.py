@@ -105,11 +105,25 @@ class RunView:
             job_id: The job.
             attempt: Which attempt, from 1; None: the last one.
         """
-        job = self.jobs.get(job_id)
+        return self._file(layout.log_file, job_id, attempt)
+
+    def output_path(self, job_id: str, attempt: int | None = None) -> str | None:
+        """The path of the file that an attempt left its output in; None when there is none.
+
+        Args:
+            job_id: The job.
+            attempt: Which attempt, from 1; None: the last one.
+        """
+        return self._file(layout.output_file, job_id, attempt)
+
+    def _file(
+        self, named: Callable[[str, int], str], job_id: str, attempt: int | None
+    ) -> str | None:
+        job = self.jobs.get(job_id) or self.removed.get(job_id)
         if job is None or not (attempt or job.attempts):
             return None
         number = attempt or job.attempts[-1].number
-        path = f"{self.path}/{layout.log_file(layout.job_name(job_id), number)}"
+        path = f"{self.path}/{named(layout.job_name(job_id), number)}"
         return path if files.is_file(path) else None
 
 

@@ -6,6 +6,7 @@ lock for their records. Only the few records of the run's own file go through on
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -301,7 +302,8 @@ class Run:
             for folder in (self.path, f"{store}/{layout.RUNS}", store):
                 files.sync_folder(folder)
             # The store itself too: who made it may not have come to that, or had no need to.
-            files.sync_content(f"{store}/{layout.STORE_FILE}")
+            with contextlib.suppress(FileNotFoundError):  # one who makes it at this moment syncs it
+                files.sync_content(f"{store}/{layout.STORE_FILE}")
             files.sync_names(files.resolved(store))
 
     @property
@@ -450,6 +452,7 @@ class Run:
         attempt: int,
         sha256: str | None = None,
         output: Any = None,
+        masked: bool = False,
     ) -> Position:
         """Record that a job does not run, since it has succeeded in another run.
 
@@ -460,6 +463,7 @@ class Run:
             attempt: The number of its attempt there.
             sha256: The digest of its definition there.
             output: What it left as output; None: nothing.
+            masked: Whether something stands in that in the place of what is not to be recorded.
 
         Raises:
             RecordError, SegmentPoisonedError, SegmentClosedError, OSError: As for an attempt's log.
@@ -467,6 +471,8 @@ class Run:
         name = layout.job_name(job_id)
         where = {"run": run, "attempt_there": attempt, "sha256": sha256}
         left = {} if output is None else {"output": output}
+        if masked:
+            left["masked"] = True
         with self._turn:
             self._refuse_ended()
             fields = {"job": job_id, "reason": reason, **where, "after": self._attempts[name]}

@@ -1,0 +1,122 @@
+"""Decide what becomes of each job before a run begins, or goes on: what runs, what is kept, why.
+
+A plan that is only shown is decided here too, so that it says what would be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorchestra.binding import check_references, digests, jobs_referred_to
+from lorchestra.jobkeys import Done, done_before, keys_of
+from lorchestra.masking import Mask
+from lorchestra.model import Pipeline
+from lorchestra.recall import ForgottenError, Recall
+from lorchestra.resuming import FORGOTTEN, Choices, choices_for, jobs_before
+from runstore import RunStore, RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the jobs of a run.
+
+    Attributes:
+        sha256: The digest of each job.
+        keys: The key of each job that has one of its own.
+        choices: What is done with each job of which that was decided: is it kept?
+        done: Those that have succeeded under their own key in another run.
+        outputs: What those that are kept have left as output.
+        left_out: The jobs that are not selected and have not succeeded before, and why.
+    """
+
+    sha256: Mapping[str, str]
+    keys: Mapping[str, str]
+    choices: Choices
+    done: Mapping[str, Done]
+    outputs: Mapping[str, Any]
+    left_out: Mapping[str, str]
+
+
+def decide(
+    pipeline: Pipeline,
+    params: Mapping[str, Any],
+    env: Mapping[str, str],
+    mask: Mask,
+    unselected: Mapping[str, str],
+    store: RunStore | None,
+    view: RunView | None = None,
+) -> Decision:
+    """Decide on every job of a pipeline.
+
+    Args:
+        pipeline: What runs, with jobs in place of loops over parameters.
+        params: The parameters of the run.
+        env: The environment that jobs start from.
+        mask: What takes secrets out of what is recorded.
+        unselected: The jobs that are not selected, with the reason.
+        store: Where earlier runs are recorded; None: they do not count.
+        view: The run that is gone on with; None: it is a new one.
+
+    Raises:
+        UnknownReferenceError: A job refers to what is not there.
+        ParameterError: The own key of a job is none.
+        OSError: A file of the store cannot be read.
+    """
+    sha256 = digests(pipeline, params)
+    choices: Choices = {}
+    if view is not None:
+        choices = choices_for(pipeline, view, sha256)
+    if view is not None and store is not None:
+        _run_again_what_is_forgotten(pipeline, view, Recall(store, mask), choices, unselected)
+    # What is kept has left its output, whether it is selected or not.
+    kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
+    left_out = {job_id: why for job_id, why in unselected.items() if job_id not in kept}
+    check_references(pipeline, env, left_out)
+    keys = keys_of(pipeline, params, env, mask)
+    done: dict[str, Done] = {}
+    if store is not None:
+        wanted = {job.id for job in pipeline.jobs} - kept - unselected.keys()
+        but = None if view is None else view.id
+        done = done_before(store, pipeline, keys, sha256, wanted, Recall(store, mask), but)
+    choices |= {job_id: each.choice for job_id, each in done.items()}
+    outputs = {job_id: each.output for job_id, each in done.items()}
+    if view is not None and store is not None:
+        outputs |= _outputs(view, Recall(store, mask), kept)
+    left = {job_id: output for job_id, output in outputs.items() if output is not None}
+    return Decision(sha256, keys, choices, done, left, left_out)
+
+
+def _run_again_what_is_forgotten(
+    pipeline: Pipeline,
+    view: RunView,
+    recall: Recall,
+    choices: Choices,
+    unselected: Mapping[str, str],
+) -> None:
+    """Do not keep a job whose output is needed and cannot be had any more."""
+    before = jobs_before(view)
+    forgotten = {
+        job_id
+        for job_id, choice in choices.items()
+        if choice.is_kept and not recall.has(view, before[job_id])
+    }
+    while forgotten:
+        idle = {job_id for job_id, choice in choices.items() if choice.is_kept}
+        again = forgotten & jobs_referred_to(pipeline, but={*idle, *unselected})
+        if not again:
+            return
+        # Each of them may need what another one has left.
+        choices |= dict.fromkeys(again, FORGOTTEN)
+        forgotten -= again
+
+
+def _outputs(view: RunView, recall: Recall, kept: set[str]) -> dict[str, Any]:
+    """What the jobs that are kept have left, but for what nobody needs and is gone."""
+    before, outputs = jobs_before(view), {}
+    for job_id in kept:
+        with contextlib.suppress(ForgottenError):
+            outputs[job_id] = recall.output(view, before[job_id])
+    return outputs
