@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from lorchestra.errors import LoopError
+from lorchestra.masking import Mask
 from lorchestra.model import Broken, Item, Job, Loop, Pipeline, Stage
 from lorchestra.references import (
     Reference,
@@ -201,6 +202,24 @@ def refuse_twice(jobs: Iterable[Job], taken: Collection[str] = ()) -> None:
     for job_id, times in Counter(job.id for job in jobs).items():
         if times > 1 or job_id in taken:
             raise LoopError(f"the loop makes a job {quoted(job_id)}, which is there already")
+
+
+def refuse_secret_keys(jobs: Iterable[Job], mask: Mask) -> None:
+    """Refuse a job whose id, which is recorded and shown, has got a secret from its item.
+
+    Args:
+        jobs: The jobs that loops have become.
+        mask: What takes secrets out of what is shown.
+
+    Raises:
+        LoopError: There is one.
+    """
+    for job in jobs:
+        if job.item is not None and mask.text(job.id) != job.id:
+            raise LoopError(
+                f"the key of an item of {quoted(job.item.of)} holds a secret, and would be "
+                "recorded as it is: give the loop a `key` without it"
+            )
 
 
 def groups_of(written: Iterable[Job], found: Iterable[Job]) -> dict[str, tuple[str, ...]]:

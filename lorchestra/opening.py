@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,6 +35,7 @@ class Kept(NamedTuple):
         keys: The key of each job that has one of its own.
         recall: What finds the outputs of jobs that are chosen later.
         before: The run as it was before the resume; None: it is new.
+        waited_s: How long jobs of before were waited for, in seconds, as a part of its time.
     """
 
     params: Mapping[str, Any]
@@ -42,6 +44,7 @@ class Kept(NamedTuple):
     keys: Mapping[str, str]
     recall: Recall
     before: RunView | None = None
+    waited_s: float = 0.0
 
     @property
     def children(self) -> dict[str, str]:
@@ -116,10 +119,20 @@ class Opening:
             raise RunIsAliveError(view.id, view.begin.get("host", "?"), view.begin.get("pid", 0))
         if view.run_key is not None:
             refuse_other_params(view, self.options.params, self.mask)
+        began, timeout_s = time.monotonic(), self.pipeline.timeout_s
         tell = partial(self.tell_of, rule=orphans)
         for each in self._with_children(view):
-            clear = partial(clear_orphans, each, orphans, tell, grace_s=self.pipeline.grace_s)
+            left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
+            clear = partial(
+                clear_orphans,
+                each,
+                orphans,
+                tell,
+                grace_s=self.pipeline.grace_s,
+                at_most_s=left_s,
+            )
             self.interruptible.wait(clear)
+        waited_s = time.monotonic() - began
         decided = self._decide(view)
         items = items_before(view, folded_jobs(self.pipeline))
         plan = planned(self.pipeline, decided.choices, decided.sha256, decided.keys, items)
@@ -134,7 +147,8 @@ class Opening:
                 **self._fields(),
             )
         )
-        return _recorded(run, decided.done), self._kept(decided, view)
+        kept = self._kept(decided, view)._replace(waited_s=waited_s)
+        return _recorded(run, decided.done), kept
 
     def _decide(self, view: RunView | None) -> Decision:
         return decide(

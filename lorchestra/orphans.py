@@ -64,6 +64,7 @@ def clear_orphans(
     tell: Callable[[Orphan], object],
     *,
     grace_s: float = GRACE_S,
+    at_most_s: float | None = None,
 ) -> None:
     """Return when none is at work any more.
 
@@ -73,11 +74,14 @@ def clear_orphans(
             to end, and kill them when the grace is over.
         tell: Called once with each that is waited for or stopped.
         grace_s: How long they have to end, in seconds.
+        at_most_s: How long to wait for them, in seconds; None: for ever.
 
     Raises:
-        OrphansError: There are some, and the rule is `fail`; or some cannot be killed.
+        OrphansError: There are some, and the rule is `fail`; or some cannot be killed, or have not
+            ended in time.
     """
     told: set[Orphan] = set()
+    deadline = None if at_most_s is None else time.monotonic() + at_most_s
     while orphans := find_orphans(view):
         if rule == "fail":
             raise OrphansError(view.id, [orphan[:3] for orphan in orphans])
@@ -87,8 +91,9 @@ def clear_orphans(
                 tell(orphan)
         if rule == "kill":
             _stop(view.id, orphans, grace_s)
-        else:
-            _wait(orphans)
+        elif not _wait(orphans, None if deadline is None else deadline - time.monotonic()):
+            left = [orphan[:3] for orphan in orphans if _is_at_work(orphan)]
+            raise OrphansError(view.id, left, "they have not ended in the time of the whole run")
 
 
 def _stop(run_id: str, orphans: list[Orphan], grace_s: float) -> None:

@@ -44,7 +44,7 @@ def hold(
     Raises:
         RecordError: It is no run key.
         GuardTimeoutError: Another run works under it, for longer than the store waits.
-        OrphansError: Some cannot be killed.
+        OrphansError: Some cannot be killed, or have not ended in the time of the whole run.
     """
     if orphans == "fail":
         return store.hold_key(pipeline.id, run_key)
@@ -54,7 +54,8 @@ def hold(
         run_id = store.find_run(pipeline.id, run_key)
         view = None if run_id is None else store.read(run_id)
         if view is not None and view.status != "running":
-            clear_orphans(view, orphans, tell, grace_s=pipeline.grace_s)
+            limit_s = pipeline.timeout_s
+            clear_orphans(view, orphans, tell, grace_s=pipeline.grace_s, at_most_s=limit_s)
     return store.hold_key(pipeline.id, run_key)
 
 

@@ -23,7 +23,7 @@ from lorchestra.call import importing_from
 from lorchestra.capture import captured
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.durations import written
-from lorchestra.fanout import folded_jobs, has_loop, unfold_pipeline
+from lorchestra.fanout import folded_jobs, has_loop, refuse_secret_keys, unfold_pipeline
 from lorchestra.history import History
 from lorchestra.hooks import RunHooks
 from lorchestra.jobobject import ending_with_us
@@ -217,7 +217,7 @@ def _run(request: _Request, on_signal: Callable[[int], object] | None = None) ->
         inner.callback(stop.close)
         if outer is not None:
             outer.on_open(run.id)
-        inner.enter_context(Deadline(_limit(pipeline), _WholeRun(stop)))
+        inner.enter_context(Deadline(left_of_time(pipeline, kept.waited_s), _WholeRun(stop)))
         values = Values(pipeline, kept.params, env)
         for job_id, output in kept.outputs.items():
             values.keep(job_id, output)
@@ -263,7 +263,8 @@ def _held_key(
     if request.run_key is None:
         return None
     tell = partial(_tell_of_orphan, told, request.orphans)
-    holding = partial(hold, request.store, request.pipeline, request.run_key, request.orphans, tell)
+    pipeline = request.options.over(request.pipeline)
+    holding = partial(hold, request.store, pipeline, request.run_key, request.orphans, tell)
     return stack.enter_context(interruptible.wait(holding))
 
 
@@ -291,6 +292,7 @@ def _opened(
     before = None if resume is None else store.read(resume)
     params = _params(pipeline, options, before)
     sha256, pipeline = pipeline.sha256(), unfold_pipeline(pipeline, params)
+    refuse_secret_keys(pipeline.jobs, mask)
     unselected = left_out(pipeline, options)
     if key is not None and before is not None:
         key.announce(before.id)
@@ -341,12 +343,12 @@ def _needed(pipeline: Pipeline) -> Iterator[Quota]:
     return (quota for quota in pipeline.limits if quota.name in names)
 
 
-def _limit(pipeline: Pipeline) -> Limit | None:
-    """How long the whole run may take."""
+def left_of_time(pipeline: Pipeline, waited_s: float) -> Limit | None:
+    """How long the whole run may still take."""
     if pipeline.timeout_s is None:
         return None
     text = f"timed out: the whole run may take {written(pipeline.timeout_s)}"
-    return Limit(pipeline.timeout_s, Cause(text, "timed_out"), pipeline.grace_s)
+    return Limit(pipeline.timeout_s - waited_s, Cause(text, "timed_out"), pipeline.grace_s)
 
 
 class _FirstSignal:

@@ -19,6 +19,7 @@ from lorchestra.fanout import (
     groups_of,
     items_of,
     parts_of,
+    refuse_secret_keys,
     refuse_twice,
     unfold_jobs,
 )
@@ -122,6 +123,7 @@ class Unfolding:
         found = unfold_jobs(part.jobs, loop, items)
         taken = set(self._job_ids) - {job.id for job in part.jobs}
         refuse_twice(found, taken)
+        refuse_secret_keys(found, self._around.mask)
         self._job_ids += [job.id for job in found]
         return found, len(items)
 

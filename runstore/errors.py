@@ -194,12 +194,12 @@ class GuardTimeoutError(RunStoreError, TimeoutError):
     def __str__(self) -> str:
         what = "the guard" if self.run_key is None else f"the run key {_short(self.run_key)!r}"
         if not self.holder:
-            return f"{self.path}: {what} is held by another run"
+            return f"{what} is held by another run; its lock is {self.path}"
         run, host, pid, since = (
             self.holder.get(key, "unknown") for key in ("run", "host", "pid", "since")
         )
         held = f"run {run} (host {host}, pid {pid}, since {since})"
-        return f"{self.path}: {what} is held by {held}"
+        return f"{what} is held by {held}; its lock is {self.path}"
 
 
 def _short(text: str) -> str:

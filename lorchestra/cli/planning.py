@@ -18,7 +18,7 @@ from lorchestra.cli.options import (
 )
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.config import Config, load_config
-from lorchestra.fanout import folded_jobs, unfold_pipeline
+from lorchestra.fanout import folded_jobs, refuse_secret_keys, unfold_pipeline
 from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
 from lorchestra.masking import Mask
 from lorchestra.params import param_values, parsed_params, resumed_params
@@ -150,6 +150,7 @@ def plan_of(
         options = replace(options, params=params)
     params = param_values(parameters_of(pipeline), options.params)
     unfolded = unfold_pipeline(pipeline, params)
+    refuse_secret_keys(unfolded.jobs, mask)
     unselected = left_out(unfolded, options)
     if view is not None and run_key is not None and is_done(view, unfolded, unselected):
         say_done(view, as_json=as_json)

@@ -183,6 +183,13 @@ def _remark(job: Job) -> str:
     return text if child is None or child in text else f"{text}; run {child}"
 
 
+def _resumed(view: RunView, took: str) -> str:
+    """How often a run was resumed, and when and for how long it ran the last time."""
+    at = view.begin.get("at")
+    last = f"last {local_time(at)}, took {took}" if isinstance(at, str) else f"took {took}"
+    return f"resumed   {counted(view.segment - 1, 'time')}, {last}"
+
+
 def _run_text(view: RunView) -> str:
     from collections import Counter
 
@@ -195,10 +202,10 @@ def _run_text(view: RunView) -> str:
         f"pipeline  {short(view.pipeline or '-')}",
         *([] if view.run_key is None else [f"run key   {short(view.run_key)}"]),
         f"status    {view.status}" + (f" ({short(view.note)})" if view.note else ""),
-        f"started   {local_time(view.started)}, took {took}",
+        f"started   {local_time(view.started)}{'' if view.segment > 1 else f', took {took}'}",
         f"jobs      {counted(len(view.jobs), 'job')}: {status_counts(counts)}",
         *([f"parent    {_parent(view)}"] if _parent(view) else []),
-        *([f"resumed   {counted(view.segment - 1, 'time')}"] if view.segment > 1 else []),
+        *([_resumed(view, took)] if view.segment > 1 else []),
         f"receipt   {view.receipt or '-'}",
         f"folder    {view.path}",
         "",

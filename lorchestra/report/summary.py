@@ -51,7 +51,11 @@ def run_object(view: RunView) -> dict[str, Any]:
 def error_of(job: Job) -> str:
     """Why a job did not succeed, as a sentence."""
     last = job.attempts[-1] if job.attempts else None
-    return (last.error if last else job.reason) or f"the job ended with status {job.status}"
+    if (said := last.error if last else job.reason) is not None:
+        return said
+    if job.status == "crashed":
+        return "was running when the run was killed"
+    return f"the job ended with status {job.status}"
 
 
 def run_duration_s(view: RunView) -> float | None:

@@ -121,6 +121,7 @@ def job(status: str, *attempts: Attempt, reason: str | None = None) -> Job:
         (job("failed", Attempt(1, error="first"), Attempt(2)), "the job ended with status failed"),
         (job("skipped", reason="why"), "why"),
         (job("cancelled"), "the job ended with status cancelled"),
+        (job("crashed", Attempt(1)), "was running when the run was killed"),
     ],
 )
 def test_why_a_job_did_not_succeed_is_a_sentence(of: Job, text: str) -> None:

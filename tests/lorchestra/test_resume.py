@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lorchestra.errors import OrphansError
 from lorchestra.orphans import find_orphans
 from lorchestra.progress import JobChosen, JobStarted, OrphanFound
 from lorchestra.resuming import choose
+from lorchestra.runner import left_of_time
 from runstore import Attempt, RunIsAliveError, RunNotFoundError, RunStore
 from runstore import Job as JobBefore
 from tests.lorchestra.cli.commands import Project, ended, statuses
@@ -198,11 +200,12 @@ def test_an_unknown_run_and_one_at_work_are_refused(run: Runner) -> None:
 HOLDING = "echo {0} >> ran; echo $$ > {0}-pid; while [ ! -e go-on ]; do sleep 0.02; done"
 
 
-def killed(project: Project, *names: str) -> list[int]:
+def killed(project: Project, *names: str, options: Sequence[str] = ()) -> list[int]:
     """Run jobs that wait, and kill the runner once all are at work; gives their pids."""
     project.pipeline({name: HOLDING.format(name) for name in names}, {"last": "echo last >> ran"})
     files = [project.root / f"{name}-pid" for name in names]
-    with project.started("pipeline", "p", "--max-workers", str(len(names))) as process:
+    command = ("pipeline", "p", "--max-workers", str(len(names)), *options)
+    with project.started(*command) as process:
         eventually(lambda: all(file.exists() and file.read_text().strip() for file in files))
         process.kill()
         process.wait()
@@ -249,6 +252,28 @@ def test_they_are_waited_for(project: Project) -> None:
         done = ended(process)
     assert done.code == 0
     assert ran_in(project) == {"a": 2, "last": 1}
+
+
+@pytest.mark.parametrize("key", [[], ["--run-key", "monday"]], ids=["", "run key"])
+def test_a_wait_for_them_is_a_part_of_the_time_of_the_run(project: Project, key: list[str]) -> None:
+    pids = killed(project, "a", options=key)
+    resume = key or ["--resume"]
+    try:
+        done = project("pipeline", "p", *resume, "--orphans", "wait", "--timeout", "300ms")
+        assert done.code == 75
+        assert "a (pid " in done.err
+        assert "they have not ended in the time of the whole run" in done.err
+        assert all(map(is_running, pids))
+        assert ran_in(project) == {"a": 1}
+    finally:
+        end(project, pids)
+    assert project("pipeline", "p", *resume, "--timeout", "1m").code == 0
+
+
+def test_what_is_left_of_the_time_is_for_the_run(tmp_path: Path) -> None:
+    pipeline = Pipeline("p", (), tmp_path, timeout_s=10)
+    limits = [left_of_time(pipeline, waited_s) for waited_s in (0, 4)]
+    assert [each.seconds for each in limits if each is not None] == [10, 6]
 
 
 def test_a_wait_for_them_can_be_interrupted(project: Project) -> None:

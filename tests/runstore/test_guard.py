@@ -270,7 +270,7 @@ class TestHolder:
             holder_files(store)[0].unlink()
             error = refused(store)
             assert error.holder == {}
-            assert str(error).endswith("the guard is held by another run")
+            assert str(error).startswith("the guard is held by another run; its lock is ")
         assert_free(store)
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class TestHolder:
             error = refused(store)
             assert error.holder == {"run": run.id}
             held = f"held by run {run.id} (host unknown, pid unknown, since unknown)"
-            assert str(error).endswith(held)
+            assert held in str(error)
         assert holder_files(store) == []
 
     def test_of_one_that_is_half_right_that_half_is_told(self, store: RunStore) -> None:

@@ -59,9 +59,9 @@ class TestHeld:
         lock = re.escape((project.root / ".lorchestra/locks/p.lock").as_posix())
         assert (done.code, done.stdout) == (75, b"")
         assert re.fullmatch(
-            rf"lorchestra: {lock}: the guard is held by run {run.id} "
+            rf"lorchestra: the guard is held by run {run.id} "
             rf"\(host {re.escape(socket.gethostname())}, pid {os.getpid()}, "
-            r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\)\n",
+            rf"since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}Z\); its lock is {lock}\n",
             done.err,
         )
 

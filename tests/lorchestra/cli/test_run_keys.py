@@ -258,8 +258,9 @@ class TestHeld:
             assert project.files() == before
         assert (done.code, done.stdout) == (75, b"")
         assert re.fullmatch(
-            rf"lorchestra: \S+/locks/[0-9a-f]{{32}}~key\.lock: the run key '{DAY}' is held by run "
-            rf"{run_id} \(host \S+, pid {os.getpid()}, since \S+Z\)\n",
+            rf"lorchestra: the run key '{DAY}' is held by run {run_id} "
+            rf"\(host \S+, pid {os.getpid()}, since \S+Z\); "
+            r"its lock is \S+/locks/[0-9a-f]{32}~key\.lock\n",
             done.err,
         )
 

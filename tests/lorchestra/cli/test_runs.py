@@ -105,6 +105,19 @@ def test_a_run_is_shown_job_by_job(project: Project) -> None:
     assert [row[5:] for row in rows] == [[], ["exit code 3"], ["job 'b' did not succeed"]]
 
 
+def test_a_resumed_run_says_when_it_began_and_how_long_it_ran_last(project: Project) -> None:
+    project.pipeline({"a": "test -e ok"})
+    project.run()
+    project.write("ok")
+    project.run("--resume")
+    facts = dict(
+        line.split(maxsplit=1) for line in project("runs", "show").out.split("\n\n")[0].splitlines()
+    )
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert re.fullmatch(when, facts["started"])
+    assert re.fullmatch(rf"1 time, last {when}, took [\d.]+ s", facts["resumed"])
+
+
 @pytest.mark.parametrize("cut", [36, 35, 30])
 def test_a_run_is_found_by_its_id_or_the_beginning_of_it(project: Project, cut: int) -> None:
     store = RunStore(".lorchestra", "os")
