@@ -470,7 +470,7 @@ class RunStore:
         Raises:
             RunNotFoundError: There is no run of this id.
             StoreNotFoundError: There is no store.
-            ValueError: The receipt is none.
+            ValueError: The receipt is no text.
             OSError: A file cannot be read.
 
         Reads each file once, in pieces: memory grows with the findings and the number of attempts

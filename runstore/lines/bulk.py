@@ -22,8 +22,10 @@ FEW, MANY = 16, 512
 _TAIL_BEFORE_CRC, _TAIL_AFTER_CRC = b',"crc":"', b'"}'
 _CRC_BYTES = 8
 _TAIL_BYTES = len(_TAIL_BEFORE_CRC) + _CRC_BYTES + len(_TAIL_AFTER_CRC)
-_TEXTS = (b'{"n":', b',"prev":"', b'","at":"', b'","event":"')
+_NUMBER = b'{"n":'
+_TEXTS = (b',"prev":"', b'","at":"', b'","event":"')
 _MOMENT = b"0000-00-00T00:00:00.000000Z"
+_EVENTS_AT = sum(map(len, _TEXTS)) + _CRC_BYTES + len(_MOMENT)  # from where the number ends
 _SAY_MORE = (b'end"', b'lost"')  # events after which the file goes on in another way
 
 
@@ -96,16 +98,51 @@ def last_in_good_order(lines: Sequence[bytes], n: int, previous: str) -> str | N
     Returns:
         The checksum of the last line; None: they are not, or it takes a closer look.
     """
-    count, digits = len(lines), len(str(n))
-    if len(str(n + count - 1)) != digits or max(map(len, lines)) >= MAX_LINE_BYTES:
+    count = len(lines)
+    if max(map(len, lines)) >= MAX_LINE_BYTES:
         return None
     contents = [line[:-_TAIL_BYTES] for line in lines]
     checksums = pack(f">{count}I", *map(crc32, contents)).hex().encode()
     before = previous.encode() + checksums[:-_CRC_BYTES]
-    numbers = b"%d" * count % tuple(range(n, n + count))
-    if not _end_with(lines, checksums) or not _begin_with(contents, numbers, digits, before):
+    runs = list(_runs(n, count))
+    if not _end_with(lines, checksums) or not _begin_with(contents, n, runs, before):
         return None
-    return checksums[-_CRC_BYTES:].decode() if _have_events(contents, digits) else None
+    return checksums[-_CRC_BYTES:].decode() if _have_events(contents, runs) else None
+
+
+class Run(NamedTuple):
+    """Lines whose numbers have the same number of digits: those from the first to before the last.
+
+    Attributes:
+        first: The first of them.
+        last: The one after them.
+        at: Where in each the number ends.
+    """
+
+    first: int
+    last: int
+    at: int
+
+
+def _runs(n: int, count: int) -> Iterator[Run]:
+    first = 0
+    while first < count:
+        digits = len(str(n + first))
+        last = min(count, 10**digits - n)
+        yield Run(first, last, len(_NUMBER) + digits)
+        first = last
+
+
+def _cut(
+    contents: Sequence[bytes], runs: Sequence[Run], begin: int | None, end: int
+) -> list[bytes]:
+    """The bytes to one place, from another or from the start, counted from where numbers end."""
+    parts: list[bytes] = []
+    for run in runs:
+        of_run = contents if len(runs) == 1 else contents[run.first : run.last]
+        start, stop = None if begin is None else run.at + begin, run.at + end
+        parts += [content[start:stop] for content in of_run]
+    return parts
 
 
 def _end_with(lines: Sequence[bytes], checksums: bytes) -> bool:
@@ -119,13 +156,16 @@ def _end_with(lines: Sequence[bytes], checksums: bytes) -> bool:
     )
 
 
-def _begin_with(contents: Sequence[bytes], numbers: bytes, digits: int, checksums: bytes) -> bool:
-    width = _events_at(digits)
-    heads, at = Table([content[:width] for content in contents]), 0
-    if not heads.is_whole(width):
+def _begin_with(contents: Sequence[bytes], n: int, runs: Sequence[Run], checksums: bytes) -> bool:
+    count = len(contents)
+    numbers = (_NUMBER + b"%d") * count % tuple(range(n, n + count))
+    if b"".join(_cut(contents, runs, None, 0)) != numbers:
+        return False
+    heads, at = Table(_cut(contents, runs, 0, _EVENTS_AT)), 0
+    if not heads.is_whole(_EVENTS_AT):
         return False
     for text, values, size in zip(
-        _TEXTS, (numbers, checksums, None, b""), (digits, _CRC_BYTES, len(_MOMENT), 0), strict=True
+        _TEXTS, (checksums, None, b""), (_CRC_BYTES, len(_MOMENT), 0), strict=True
     ):
         if not heads.says(at, text):
             return False
@@ -137,12 +177,8 @@ def _begin_with(contents: Sequence[bytes], numbers: bytes, digits: int, checksum
     return True
 
 
-def _events_at(digits: int) -> int:
-    return sum(map(len, _TEXTS)) + digits + _CRC_BYTES + len(_MOMENT)
-
-
-def _have_events(contents: Sequence[bytes], digits: int) -> bool:
-    at = _events_at(digits)
+def _have_events(contents: Sequence[bytes], runs: Sequence[Run]) -> bool:
+    at = runs[0].at + _EVENTS_AT
     first = EVENT_END.match(contents[0], at)
     if first is None:
         return False
@@ -150,7 +186,12 @@ def _have_events(contents: Sequence[bytes], digits: int) -> bool:
     if event in _SAY_MORE:
         return False
     # Most often they are all the same.
-    if b"".join([content[at : first.end()] for content in contents]) == event * len(contents):
+    events = _cut(contents, runs, _EVENTS_AT, _EVENTS_AT + len(event))
+    if b"".join(events) == event * len(contents):
         return True
-    matches = map(EVENT_END.match, contents, itertools.repeat(at))
+    matches = (
+        EVENT_END.match(content, run.at + _EVENTS_AT)
+        for run in runs
+        for content in contents[run.first : run.last]
+    )
     return all(match is not None and match[0] not in _SAY_MORE for match in matches)

@@ -116,12 +116,25 @@ class Judge:
         detail = f"the file stops after {last}; the run's file vouches for record {expected}"
         return Line(*self._end, b"", None, False, "truncated", detail)
 
+    def most_at_once(self) -> int:
+        """How many of the next lines `take_all` may be given.
+
+        The first record of a file stands alone, since it says whose it is, and the last one, since
+        it is held against its witness.
+        """
+        n = self._next_n
+        if self.ended or n == 0:
+            return 1
+        before_witness = MANY if self.witness is None else self.witness.n - n
+        return max(1, min(MANY, before_witness))
+
     def take_all(self, lines: Sequence[bytes]) -> Block | None:
-        """Judge the next lines all at once; None: they take a closer look, none is judged yet."""
+        """Judge the next lines all at once; None: they take a closer look, none is judged yet.
+
+        Args:
+            lines: At most `most_at_once`, and more than one.
+        """
         n, last_n = self._next_n, self._next_n + len(lines) - 1
-        # The first record says whose file it is, and the last one is held against its witness.
-        if self.ended or n == 0 or (self.witness is not None and last_n >= self.witness.n):
-            return None
         crc = last_in_good_order(lines, n, self._previous)
         if crc is None:
             return None
@@ -298,7 +311,7 @@ class Scan(Judge):
             yield from self._judge_each([group], following)
             return
         self._end = (group.number, group.offset)
-        for some, then in group.in_pieces(MANY, first_apart=self.last is None):
+        for some, then in group.in_pieces(self.most_at_once):
             block = self.take_all(some.lines) if len(some.lines) >= FEW else None
             if block is not None:
                 yield block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -55,16 +55,15 @@ class TextGroup(NamedTuple):
             yield Text(number, offset, raw[: self.keep_bytes], size)
             offset += size
 
-    def in_pieces(self, most: int, *, first_apart: bool) -> Iterator[tuple[TextGroup, Text | None]]:
-        """Give so many at once, each time with the line after them; None: there is none.
+    def in_pieces(self, most: Callable[[], int]) -> Iterator[tuple[TextGroup, Text | None]]:
+        """Give some at once, each time with the line after them; None: there is none.
 
         Args:
-            most: How many.
-            first_apart: Whether the first line is a piece of its own.
+            most: Tells how many, at least 1; asked before each piece.
         """
         number, offset, start = self.number, self.offset, 0
         while start < len(self.lines):
-            stop = 1 if first_apart and not start else start + most
+            stop = start + most()
             piece = TextGroup(number, offset, self.lines[start:stop], self.keep_bytes)
             number += len(piece.lines)
             offset += sum(map(len, piece.lines)) + len(piece.lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,8 @@ _MISFITS = {
     "bad-version": "it is of a format that this version does not read",
 }
 
+
+_RECEIPT = re.compile(r"[0-9]+:[0-9a-f]{8}", re.ASCII)
 
 # So many damaged lines of one file are named one by one.
 MOST_NAMED = 10_000
@@ -282,7 +285,7 @@ class RunCheck(Check):
             return
         segment = inventory.segments[-1] if inventory.segments else 1
         last = inventory.last.get(segment)
-        detail = (
-            f"the receipt says {receipt.strip()}, the run's own file ends with {last or 'nothing'}"
-        )
+        says = receipt.strip()
+        given = f"says {says}" if _RECEIPT.fullmatch(says) else f"{says!r} is none, which is n:crc"
+        detail = f"the receipt {given}; the run's own file ends with {last or 'nothing'}"
         self.find_in("receipt-mismatch", inventory.run_part(segment), detail)
