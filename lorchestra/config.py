@@ -31,13 +31,17 @@ from lorchestra.wording import did_you_mean, near, quoted
 OWN_FILE = "lorchestra.toml"
 SHARED_FILE = "pyproject.toml"
 
-_KEYS = ("store", "max_workers", "durability", "guard", "progress", "secrets", "limits", "hooks")
+_KEYS = (
+    *("store", "max_workers", "durability", "guard", "progress", "output", "secrets", "limits"),
+    "hooks",
+)
 _SCOPES: tuple[Scope, ...] = ("host", "run")
 _LIMIT_KEYS = ("capacity", "scope", "rate")
 _CHOICES = {
     "durability": ("disk", "os"),
     "guard": ("fail", "wait", "skip", "none"),
-    "progress": ("auto", "plain", "none"),
+    "progress": ("auto", "plain", "json", "none"),
+    "output": ("prefixed", "grouped", "failed", "none"),
 }
 _MOST_WORKERS = 1_000_000
 
@@ -55,7 +59,8 @@ class Config:
         max_workers: How many jobs at once; None: nothing is said, as for those below.
         durability: `disk` or `os`.
         guard: `fail`, `wait`, `skip` or `none`.
-        progress: `auto`, `plain` or `none`.
+        progress: `auto`, `plain`, `json` or `none`.
+        output: `prefixed`, `grouped`, `failed` or `none`.
         secrets: What is not to be shown.
         limits: What jobs share.
         hooks: What is done when a run begins and ends, as the file has it; `loader` reads it.
@@ -68,6 +73,7 @@ class Config:
     durability: str | None = None
     guard: str | None = None
     progress: str | None = None
+    output: str | None = None
     secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
     hooks: Any = None

@@ -160,7 +160,7 @@ class StageRun:
 
     def _try_job(self, worker: int, turn: Turn, say: Say[Event]) -> None:
         attempt = JobAttempt(self._around, turn, say)
-        say(JobStarted(self._stage.name, turn.job.id, attempt.number))
+        say(JobStarted(self._stage.name, turn.job.id, attempt.number, attempt.log_path))
         self._running[worker] = attempt
         try:
             outcome = attempt.run()

@@ -6,11 +6,13 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorchestra.cli.display import Display, refuse_mixed
 from lorchestra.cli.options import (
     json_option,
     run_id_of_key,
@@ -38,7 +40,6 @@ from lorchestra.secretvalues import read_secrets
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
-    from lorchestra.progress import Event, Handler
     from lorchestra.runner import RunResult
     from runstore import GuardTimeoutError, RunStore
 
@@ -94,9 +95,17 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--progress",
-    type=click.Choice(["auto", "plain", "none"]),
-    help="plain: a line on stderr for every change; none: only what failed; auto: plain.  "
-    "[default: as configured, else auto]",
+    type=click.Choice(["auto", "plain", "json", "none"]),
+    help="plain: a line on stderr for every change; json: a JSON object for each, for programs; "
+    "none: only what failed; auto: plain.  [default: as configured, else auto]",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["prefixed", "grouped", "failed", "none"]),
+    help="What is shown of what jobs print. prefixed: each line as it comes, after the job's name; "
+    "grouped: all of it when the job has ended; failed: the end of it, of jobs that failed; none.  "
+    "[default: as configured, else grouped in GitHub Actions, GitLab CI and Azure Pipelines, whose "
+    "pages fold it, else failed]",
 )
 @resume_option
 @click.option(
@@ -126,6 +135,7 @@ def command(
     guard: str | None,
     durability: Any,
     progress: str | None,
+    output: str | None,
     resume: str | None,
     orphans: Any,
     dry_run: bool,
@@ -178,9 +188,12 @@ def command(
     where = ["--store", str(store)] if store else []
     again = shlex.join(["lorchestra", "pipeline", name, *where])
     shown = shlex.join(["lorchestra", "runs", "show", *where])
-    progress = progress or config.progress or "auto"
+    refuse_mixed(progress or "", output)
+    progress, output = progress or config.progress or "auto", output or config.output
     durability = durability or config.durability or "disk"
-    command = _Command(pipeline, options, progress, resume, run_key, orphans, again, shown, as_json)
+    command = _Command(
+        pipeline, options, progress, output, resume, run_key, orphans, again, shown, as_json
+    )
     run_store = RunStore(folder or "", durability, "filelock" if guard else None)
     try:
         code = command.run(run_store)
@@ -212,6 +225,7 @@ class _Command:
     pipeline: Pipeline
     options: Options
     progress: str
+    output: str | None
     resume: str | None
     run_key: str | None
     orphans: OrphanRule
@@ -237,55 +251,35 @@ class _Command:
         return self._run(store, view.id)
 
     def _run(self, store: RunStore, resume: str | None) -> int:
-        from lorchestra.progress.failures import Failures
-        from lorchestra.progress.plain import PlainProgress
         from lorchestra.runner import run_pipeline
 
-        failures = Failures(_mask_of(self.pipeline))
-        handlers: list[Handler] = [failures, _say_hook_failed]
-        if self.progress != "none":
-            handlers.append(PlainProgress(say))
-        with only_data_on_stdout() as data:
+        mask = partial(_mask_of, self.pipeline)
+        with (
+            only_data_on_stdout() as data,
+            Display(self.progress, self.output, mask, os.environ) as display,
+        ):
             result = run_pipeline(
                 self.pipeline,
                 store,
                 self.options,
-                handlers=handlers,
+                handlers=display.handlers,
                 resume=resume,
                 run_key=self.run_key,
                 orphans=self.orphans,
-                on_signal=None if self.progress == "none" else self._say_stopping,
+                on_signal=lambda _signal: display.stopping(self._grace()),
             )
             if result.was_done:
                 say_done(store.read(result.run_id), data, as_json=self.as_json)
                 return EXIT_OK
-            for line in failures.lines(more=f"{self.shown} {result.run_id}"):
-                say(line)
-            if self.progress != "none":
-                if not result.succeeded:
-                    say(f"to go on with it: {self.again} --resume={result.run_id}")
-                say(f"receipt {result.receipt}")
-            elif result.status == "interrupted":
-                say(f"lorchestra: run {result.run_id} was interrupted; its record is complete")
+            display.ended(result, shown=self.shown, again=self.again)
             if self.as_json:
                 from lorchestra.report import run_object
 
                 show_json(run_object(store.read(result.run_id)), data)
             return _exit_code(result)
 
-    def _say_stopping(self, _signal: int) -> None:
-        grace = written(self.options.over(self.pipeline).grace_s)
-        say(
-            "lorchestra: stopping: jobs at work are asked to end, and killed "
-            f"after {grace} or at a second Ctrl-C"
-        )
-
-
-def _say_hook_failed(event: Event) -> None:
-    from lorchestra.progress import HookFailed
-
-    if isinstance(event, HookFailed):
-        say(f"lorchestra: hook {event.hook} {event.number} failed: {event.error}")
+    def _grace(self) -> str:
+        return written(self.options.over(self.pipeline).grace_s)
 
 
 def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:

@@ -75,9 +75,14 @@ def write(chunks: Iterable[bytes], stream: BinaryIO | None = None) -> None:
 
 def say(text: str) -> None:
     """Print one line on stderr; that it cannot be written is no reason to stop."""
+    say_as_it_is(printable(text))
+
+
+def say_as_it_is(line: str) -> None:
+    """Print one line on stderr that has nothing of others in it but what is fit to print."""
     try:
         # One write: the lines of other programs on the same terminal stay whole.
-        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except OSError:
         let_go(2)

@@ -6,7 +6,7 @@ Handlers are called one at a time, from the thread that runs the pipeline.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lorchestra.model import Outcome
 
@@ -84,6 +84,7 @@ class JobStarted:
     stage: str
     job_id: str
     attempt: int
+    log_path: str = field(default="", compare=False)  # where what it prints goes
 
 
 @dataclass(frozen=True, slots=True)

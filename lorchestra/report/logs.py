@@ -34,10 +34,11 @@ def log_tail(path: str, lines: int = TAIL_LINES, mask: Mask | None = None) -> li
     if mask is not None:
         content = mask.tail(content) if begin else mask.content(content)
     text = content.decode("utf-8", "replace").rstrip()
-    return [_printable(line) for line in text.splitlines()[-lines:]] if text else []
+    return [printable_line(line) for line in text.splitlines()[-lines:]] if text else []
 
 
-def _printable(line: str) -> str:
+def printable_line(line: str) -> str:
+    """A line of a log without control characters, cut after 500 characters."""
     shown = "".join(
         character
         for character in line.expandtabs()

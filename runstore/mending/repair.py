@@ -107,8 +107,10 @@ class _RunRepair:
 
     def _is_moved(self, segment: int) -> bool:
         is_foreign = self.inventory.foreign.get(segment) == "wrong-file"
-        first = _first_fields(self._run_path(segment)) if is_foreign else {}
-        return first.get("event") == "begin" and first.get("run") == self.inventory.run_id
+        if not is_foreign:
+            return False
+        path = self._run_path(segment)
+        return self._segment_in(path) is not None or self._home(path) is not None
 
     def mend_run_files(self, *, was_begun: bool) -> None:
         """Mend the run's own files; those that are missing before the last one, too."""
@@ -174,7 +176,8 @@ class _RunRepair:
         first = _first_fields(path)
         segment = first.get("segment")
         is_own = first.get("event") == "begin" and first.get("run") == self.inventory.run_id
-        is_number = type(segment) is int and segment > 0
+        most = max(self.inventory.segments, default=0) + _MOST_MISSING
+        is_number = type(segment) is int and 0 < segment <= most
         return segment if is_own and "job" not in first and is_number else None
 
     def mend_attempts(self) -> None:
