@@ -292,6 +292,15 @@ class RunStore:
         """
         return read_run(self.path, run_id)
 
+    def log_path(self, run_id: str, job_id: str, attempt: int) -> str:
+        """The path of what an attempt prints, whether it is there or not.
+
+        Raises:
+            RecordError: It is no job id.
+        """
+        name = layout.log_file(layout.job_name(job_id), attempt)
+        return f"{layout.run_folder(self.path, run_id)}/{name}"
+
     def follow(self, run_id: str, *, poll_s: tuple[float, float] = POLL_S) -> Iterator[Record]:
         """Give the records of a run as they come: first what is there, then what is written.
 

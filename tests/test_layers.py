@@ -39,7 +39,7 @@ LAYERS = {
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
         ["attempt", "child", "deciding", "forecast", "hooks", "progress"],
-        ["opening", "nesting", "stage"],
+        ["opening", "nesting", "stage", "watching"],
         ["unfolding"],
         ["runner"],
         ["cli"],

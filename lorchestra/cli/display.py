@@ -31,6 +31,7 @@ class Display:
         output: str | None,
         mask: Callable[[], Mask],
         environment: Mapping[str, str],
+        clock: Callable[[], str] | None = None,
     ) -> None:
         """Decide what is shown.
 
@@ -40,6 +41,7 @@ class Display:
                 folds lines and progress is shown, else `failed`.
             mask: Gives what takes secrets out of logs.
             environment: Tells whether this is the job of a CI service.
+            clock: Gives the time that stands before a line; None: that of now.
         """
         from lorchestra.progress.failures import Failures
         from lorchestra.progress.folding import folding_of
@@ -59,9 +61,9 @@ class Display:
         self._failures = Failures(mask(), folding, with_logs=output == "failed")
         self.handlers = [self._failures, _say_hook_failed]
         if not self._is_quiet:
-            from lorchestra.progress.plain import PlainProgress
+            from lorchestra.progress.plain import PlainProgress, now
 
-            self.handlers.append(PlainProgress(say))
+            self.handlers.append(PlainProgress(say, clock or now))
         if output == "grouped":
             from lorchestra.progress.joblogs import GroupedLogs
 
@@ -93,6 +95,16 @@ class Display:
                 f"after {grace} or at a second Ctrl-C"
             )
 
+    def failed(self, *, shown: str) -> None:
+        """Say what failed, after all that jobs have printed.
+
+        Args:
+            shown: The command that shows the run.
+        """
+        self._stack.close()
+        for line in self._failures.lines(more=shown) if self._failures else ():
+            say_as_it_is(line)
+
     def ended(self, result: RunResult, *, shown: str, again: str) -> None:
         """Say what there is to say at the end.
 
@@ -101,11 +113,9 @@ class Display:
             shown: The command that shows a run, without the run.
             again: The command that runs the pipeline, without its options.
         """
-        self._stack.close()
-        if self._failures is None:
+        self.failed(shown=f"{shown} {result.run_id}")
+        if self._is_json:
             return
-        for line in self._failures.lines(more=f"{shown} {result.run_id}"):
-            say_as_it_is(line)
         if not self._is_quiet:
             if not result.succeeded:
                 say(f"to go on with it: {again} --resume={result.run_id}")

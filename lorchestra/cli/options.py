@@ -38,6 +38,14 @@ store_option = click.option(
     help="Where run records are kept.  [default: store in lorchestra.toml, else .lorchestra in the "
     "project folder]",
 )
+output_option = click.option(
+    "--output",
+    type=click.Choice(["prefixed", "grouped", "failed", "none"]),
+    help="What is shown of what jobs print. prefixed: each line as it comes, after the job's name; "
+    "grouped: all of it when the job has ended; failed: the end of it, of jobs that failed; none.  "
+    "[default: as configured, else grouped in GitHub Actions, GitLab CI and Azure Pipelines, whose "
+    "pages fold it, else failed]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

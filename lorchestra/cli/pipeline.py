@@ -15,6 +15,7 @@ import click
 from lorchestra.cli.display import Display, refuse_mixed
 from lorchestra.cli.options import (
     json_option,
+    output_option,
     run_id_of_key,
     run_to_resume,
     store_option,
@@ -99,14 +100,7 @@ if TYPE_CHECKING:
     help="plain: a line on stderr for every change; json: a JSON object for each, for programs; "
     "none: only what failed; auto: plain.  [default: as configured, else auto]",
 )
-@click.option(
-    "--output",
-    type=click.Choice(["prefixed", "grouped", "failed", "none"]),
-    help="What is shown of what jobs print. prefixed: each line as it comes, after the job's name; "
-    "grouped: all of it when the job has ended; failed: the end of it, of jobs that failed; none.  "
-    "[default: as configured, else grouped in GitHub Actions, GitLab CI and Azure Pipelines, whose "
-    "pages fold it, else failed]",
-)
+@output_option
 @resume_option
 @click.option(
     "--orphans",

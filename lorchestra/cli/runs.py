@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import os
+from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lorchestra.cli import diff, watch
 from lorchestra.cli.options import (
     LAST,
     RunReferenceError,
@@ -19,19 +21,19 @@ from lorchestra.cli.options import (
     store_option,
 )
 from lorchestra.cli.printing import say, show, show_json, write
-from lorchestra.errors import ConfigError
-from lorchestra.masking import Mask, secrets_in
+from lorchestra.cli.secretsof import mask_of
+from lorchestra.cli.units import Since
 from lorchestra.report.text import (
     counted,
     duration,
     elapsed_s,
     local_time,
+    moment_of,
     printable,
     short,
     status_counts,
     table,
 )
-from lorchestra.secretvalues import read_secrets
 from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ def command() -> None:
     """
 
 
+for _module in (watch, diff):
+    command.add_command(_module.command)
+
+
 @command.command("list")
 @click.option(
     "-n",
@@ -57,20 +63,52 @@ def command() -> None:
     show_default=True,
     help="At most so many.",
 )
+@click.option("--pipeline", metavar="NAME", help="Only runs of this pipeline.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(["running", "succeeded", "failed", "interrupted", "crashed"]),
+    multiple=True,
+    help="Only runs that ended so; may be given several times.",
+)
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="WHEN",
+    help="Only runs that began since then: a date, with a time if need be, or how long ago.",
+)
 @click.option("--run-key", metavar="KEY", help="Only runs under this run key.")
+@click.option("--inside", is_flag=True, help="Also runs inside others.")
 @store_option
 @json_option
-def list_(limit: int, run_key: str | None, store: Path | None, as_json: bool) -> None:
+def list_(
+    limit: int,
+    pipeline: str | None,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    run_key: str | None,
+    inside: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
     """List runs, newest first."""
     run_store = open_store(store)
-    wanted = (run for run in run_store.runs() if run_key is None or run.run_key == run_key)
+    wanted = (
+        run
+        for run in _since(run_store.runs(), since)
+        if (pipeline is None or run.pipeline == pipeline)
+        and (not statuses or run.status in statuses)
+        and (run_key is None or run.run_key == run_key)
+        and (inside or run.parent is None)
+    )
     summaries = list(itertools.islice(wanted, limit))
     if as_json:
         show_json([_summary_object(summary) for summary in summaries])
         return
     if not summaries:
+        is_any = not (pipeline or statuses or since or run_key is not None)
         under = "" if run_key is None else f" under the run key {quoted(run_key)}"
-        say(f"no run{under} in the store {run_store.path}")
+        say(f"no {'' if is_any else 'such '}run{under} in the store {run_store.path}")
         return
     has_keys = any(summary.run_key is not None for summary in summaries)
     rows = [
@@ -128,24 +166,18 @@ def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
     if path is None:
         which = "" if attempt is None else f" of attempt {attempt}"
         raise RunReferenceError(f"job {job!r} ({view.jobs[job].status}) has no log{which}")
-    mask = _mask_of(view)
+    mask = mask_of(view)
     with open(path, "rb") as file:
         write(mask.stream(iter(partial(file.read, _CHUNK_BYTES), b"")))
 
 
-def _mask_of(view: RunView) -> Mask:
-    """What takes the secrets of a run out of its logs, as far as their values are known here."""
-    values: dict[str, str] = {}
-    for secret in secrets_in(view.begin.get("secrets")):
-        try:
-            found = read_secrets([secret], Path(), os.environ)
-        except ConfigError as error:
-            say(f"lorchestra: {error}; it is not masked")
-            continue
-        if not found:
-            say(f"lorchestra: {secret.name} is not set here, so it is not masked")
-        values.update(found)
-    return Mask(values.values())
+def _since(runs: Iterator[RunSummary], since: datetime | None) -> Iterator[RunSummary]:
+    """The runs that began since a moment; the first that did not is the last that is read."""
+    for run in runs:
+        began = moment_of(run.started)
+        if since is not None and began is not None and began < since:
+            return
+        yield run
 
 
 def _summary_object(summary: RunSummary) -> dict[str, object]:

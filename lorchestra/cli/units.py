@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -33,6 +33,31 @@ class Duration(click.ParamType[timedelta]):
         if number is None or unit not in _SECONDS:
             self.fail(f"must be like 30d, 12h, 5m or 10s, not {value!r}", param, ctx)
         return timedelta(seconds=number * _SECONDS[unit])
+
+
+class Since(click.ParamType[datetime]):
+    """A moment: a date, with a time if need be, or how long ago."""
+
+    name = "when"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read `2026-11-24`, `2026-11-24T02:00`, or what `Seconds` reads."""
+        if isinstance(value, datetime):
+            return value
+        ago_s = seconds_in(value)
+        if ago_s is not None:
+            return datetime.now(UTC) - timedelta(seconds=ago_s)
+        try:
+            # Without a zone it is the time of this machine.
+            return datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(
+                f"must be like 2026-11-24, 2026-11-24T02:00 or {EXAMPLES}, not {value!r}",
+                param,
+                ctx,
+            )
 
 
 class Seconds(click.ParamType[float]):

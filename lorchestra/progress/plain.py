@@ -28,15 +28,28 @@ from lorchestra.report.text import counted, duration, short, status_counts
 class PlainProgress:
     """A handler that says a line for every change."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
-        """Say lines by calling `say` with each, without its line feed."""
+    def __init__(
+        self, say: Callable[[str], object], clock: Callable[[], str] | None = None
+    ) -> None:
+        """Say lines.
+
+        Args:
+            say: Called with each, without its line feed.
+            clock: Gives the time that stands before it; None: that of now.
+        """
         self._say = say
+        self._clock = clock or now
 
     def __call__(self, event: Event) -> None:
         """Say the line of one event."""
         text = _line(event)
         if text is not None:
-            self._say(f"{time.strftime('%H:%M:%S')} {text}")
+            self._say(f"{self._clock()} {text}")
+
+
+def now() -> str:
+    """The time of day."""
+    return time.strftime("%H:%M:%S")
 
 
 def _line(event: Event) -> str | None:

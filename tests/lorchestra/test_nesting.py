@@ -92,7 +92,10 @@ def test_a_pipeline_is_a_run_of_its_own_that_knows_its_parent(project: Project) 
     assert project("runs", "logs", "last", "show").out == 'succeeded {"succeeded":1}\n'
     assert f"run {inner.id}" in project("runs", "show").out
     assert f"parent    {found['run_id']}, job inner" in project("runs", "show", inner.id).out
-    listed = {each["run_id"]: each.get("parent") for each in project("runs", "list", "--json").json}
+    listed = {
+        each["run_id"]: each.get("parent")
+        for each in project("runs", "list", "--inside", "--json").json
+    }
     assert listed == {found["run_id"]: None, inner.id: found["run_id"]}
 
 
