@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import lorchestra
 from lorchestra.deciding import Decision, decide
+from lorchestra.errors import OrphansError
 from lorchestra.fanout import folded_jobs
 from lorchestra.jobkeys import Done
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
-from lorchestra.orphans import Orphan, OrphanRule, clear_orphans
+from lorchestra.orphans import Orphan, OrphanRule, clear_orphans, find_orphans
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
 from lorchestra.recall import Recall
@@ -121,6 +122,8 @@ class Opening:
             refuse_other_params(view, self.options.params, self.mask)
         began, timeout_s = time.monotonic(), self.pipeline.timeout_s
         tell = partial(self.tell_of, rule=orphans)
+        if orphans == "fail":
+            self._refuse_orphans(view)
         for each in self._with_children(view):
             left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
             clear = partial(
@@ -149,6 +152,12 @@ class Opening:
         )
         kept = self._kept(decided, view)._replace(waited_s=waited_s)
         return _recorded(run, decided.done), kept
+
+    def _refuse_orphans(self, view: RunView) -> None:
+        """Name all jobs that are still at work, also those of the runs inside."""
+        found = [orphan for each in self._with_children(view) for orphan in find_orphans(each)]
+        if found:
+            raise OrphansError(view.id, [orphan[:3] for orphan in found])
 
     def _decide(self, view: RunView | None) -> Decision:
         return decide(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -144,6 +144,16 @@ class _Row:
         self._fresh.clear()
         self.first.ready.shortages = shortages
 
+    def take_out(self, is_over: Callable[[_Ready], bool]) -> list[_Ready]:
+        """Take out those that are not to start any more."""
+        over = [ready for ready in self if is_over(ready)]
+        for line in (self._passed, self._fresh) if over else ():
+            line[:] = [placed for placed in line if placed.ready not in over]
+            heapq.heapify(line)
+        if not self._passed:
+            self.claims.clear()
+        return over
+
     def leave(self) -> _Ready:
         """Take out the first one, which starts."""
         ready = heapq.heappop(self._passed or self._fresh).ready
@@ -237,7 +247,24 @@ class StageQueue:
         if self._waiting:
             times.append(self._waiting[0].ready_at - now)
         times += [since + TOLD_AFTER_S - now for since, _ in self._untold()]
+        times += [left for ready in self._all_ready() if (left := _left_s(ready, now)) is not None]
         return Wait(max(0.0, min(times)) if times else None)
+
+    def overdue(self, now: float) -> list[GivenUp]:
+        """The jobs that waited for limits to be tried again until all their time was over.
+
+        They are not tried again, and how their last attempt ended counts.
+        """
+        found = []
+        for needs, row in list(self._rows.items()):
+            for ready in row.take_out(lambda ready: _is_overdue(ready, now)):
+                assert ready.waited is not None  # noqa: S101 - only those can be
+                _, _, turn, outcome = ready.waited
+                found.append(GivenUp(turn.job, turn.tries, outcome))
+                self._end(turn.job, outcome)
+            if not row:
+                del self._rows[needs]
+        return found
 
     def finished(self, turn: Turn, outcome: Outcome, again_in_s: float | None, now: float) -> None:
         """Take in how an attempt ended, and give back its limits.
@@ -256,10 +283,13 @@ class StageQueue:
             waiting = _Waiting(now + again_in_s, next(self._numbers), turn, outcome)
             heapq.heappush(self._waiting, waiting)
             return
+        self._end(turn.job, outcome)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
         is_failure = not (outcome.succeeded or outcome.allowed)
-        self._let_follow(turn.job, is_failure=is_failure)
+        self._let_follow(job, is_failure=is_failure)
         if self._stop_on_failure and is_failure:
-            self.halt(f"job {turn.job.id!r} did not succeed")
+            self.halt(f"job {job.id!r} did not succeed")
 
     def halt(self, reason: str) -> None:
         """Start nothing more."""
@@ -368,3 +398,13 @@ class StageQueue:
         self._grants[turn.job.id] = grant
         self._may_bring_more += self._brings_more(turn.job)
         return turn
+
+
+def _left_s(ready: _Ready, now: float) -> float | None:
+    """Seconds until a job that is to be tried again has no time any more; None: it always has."""
+    return None if ready.waited is None else ready.turn.left_s(now)
+
+
+def _is_overdue(ready: _Ready, now: float) -> bool:
+    left_s = _left_s(ready, now)
+    return left_s is not None and left_s <= 0

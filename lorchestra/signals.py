@@ -20,9 +20,11 @@ from typing import Any, TypeVar
 from lorchestra.errors import Interrupted
 from lorchestra.stop import GRACE_S, Stop
 
-# Windows has SIGBREAK (Ctrl-Break) besides.
+# SIGHUP comes when the terminal is closed; Windows has SIGBREAK (Ctrl-Break).
 SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
 _NO_SIGNAL = b"\0"
 
@@ -115,7 +117,11 @@ def stop_on_signals(
         return
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    handlers = {number: signal.signal(number, interruptible.on_signal) for number in SIGNALS}
+    handlers = {
+        number: signal.signal(number, interruptible.on_signal)
+        for number in SIGNALS
+        if not _is_to_be_ignored(number)
+    }
     handlers |= _keep_exit_codes()
     wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(
@@ -136,6 +142,12 @@ def stop_on_signals(
         watcher.join()
         sender.close()
         receiver.close()
+
+
+def _is_to_be_ignored(number: int) -> bool:
+    """Whether a process is to outlive its terminal: `nohup` says so."""
+    is_hangup = number == getattr(signal, "SIGHUP", None)
+    return is_hangup and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _keep_exit_codes() -> dict[int, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lorchestra.attempt import JobAttempt, Surroundings
+from lorchestra.durations import written
 from lorchestra.model import Job, Outcome, Stage, SubPipeline
 from lorchestra.progress import Event, JobFinished, JobGivenUp, JobHeld, JobStarted
-from lorchestra.queue import Held, StageQueue, Wait
+from lorchestra.queue import GivenUp, Held, StageQueue, Wait
 from lorchestra.retrying import Turn
 from lorchestra.seats import Seats
 from lorchestra.stop import Cause
@@ -86,7 +87,8 @@ class StageRun:
         if self._around.is_stopping():
             # Where all workers were given up, none of them has come to ask for the next job.
             self.queue.halt(self._around.why_stopping())
-        self._tell_given_up(hear)
+        for given in self.queue.given_up():
+            self._tell_given_up(given, self.queue.halted_by or "", hear)
 
     def _must_be_left(self) -> bool:
         """Whether a function may run here that nothing can interrupt: this thread must not wait."""
@@ -123,14 +125,18 @@ class StageRun:
                 if self._around.lost.is_set():
                     self.queue.halt("the record cannot be written")
                 now = time.monotonic()
+                overdue = self.queue.overdue(now)
                 found, held = self.queue.next(now), self.queue.held(now)
                 if not isinstance(found, Wait):
                     self._leave_line()
                     self._changed.notify_all()
-                elif not held and not self._around.stop.requested:
+                elif not held and not overdue and not self._around.stop.requested:
                     self._wait(found.seconds)
             for each in held:
                 self._tell_held(each, say)
+            for given in overdue:
+                total = written(given.job.total_timeout_s or 0)
+                self._tell_given_up(given, f"all attempts together may take {total}", say)
             if not isinstance(found, Wait):
                 return found
 
@@ -195,13 +201,13 @@ class StageRun:
         if is_failure and self._stop_on_failure and self._around.pipeline.halt == "now":
             self._around.stop.end(Cause(f"stopped because job {attempt.job.id!r} did not succeed"))
 
-    def _tell_given_up(self, hear: Say[Event]) -> None:
-        """Record the jobs that were to be tried again when the run was stopped."""
-        for job, tries, outcome in self.queue.given_up():
-            reason = self.queue.halted_by or ""
-            self._around.run.append("retry_cancelled", of=job.id, reason=reason)
+    def _tell_given_up(self, given: GivenUp, reason: str, hear: Say[Event]) -> None:
+        """Record that a job that was to be tried again will not be."""
+        job, tries, outcome = given
+        self._around.run.append("retry_cancelled", of=job.id, reason=reason)
+        with self._changed:
             self.counts[outcome.status] += 1
-            hear(JobGivenUp(self._stage.name, job.id, tries, outcome, reason))
+        hear(JobGivenUp(self._stage.name, job.id, tries, outcome, reason))
 
     def _give_up_hung(self, say: Say[Event]) -> set[int]:
         """Record as interrupted the functions that did not react to the stop in time."""

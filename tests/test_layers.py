@@ -38,7 +38,7 @@ LAYERS = {
             *("process", "recall", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
-        ["attempt", "child", "deciding", "forecast", "hooks", "progress"],
+        ["attempt", "child", "deciding", "export", "forecast", "hooks", "progress"],
         ["opening", "nesting", "stage", "watching"],
         ["unfolding"],
         ["runner"],

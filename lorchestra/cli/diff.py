@@ -11,7 +11,7 @@ from lorchestra.cli.printing import show, show_json
 from lorchestra.report.text import duration, local_time, printable, short, table
 
 
-@click.command("diff")
+@click.command("diff", short_help="Say what is another in AFTER than in BEFORE.")
 @click.argument("before")
 @click.argument("after", default=LAST)
 @store_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
     from lorchestra.runner import RunResult
-    from runstore import GuardTimeoutError, RunStore
+    from runstore import GuardTimeoutError, RunIsAliveError, RunResumedError, RunStore
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
@@ -177,7 +178,7 @@ def command(
         if plan is not None:
             plan.show(as_json=as_json)
         return
-    from runstore import GuardTimeoutError, RunStore
+    from runstore import GuardTimeoutError, RunIsAliveError, RunResumedError, RunStore
 
     where = ["--store", str(store)] if store else []
     again = shlex.join(["lorchestra", "pipeline", name, *where])
@@ -189,18 +190,42 @@ def command(
         pipeline, options, progress, output, resume, run_key, orphans, again, shown, as_json
     )
     run_store = RunStore(folder or "", durability, "filelock" if guard else None)
-    try:
-        code = command.run(run_store)
-    except GuardTimeoutError as error:
-        if guard in {None, "fail"}:
-            raise
-        if guard == "skip":
-            _say_skipped(pipeline, error, as_json=as_json)
-            return
-        say(f"lorchestra: {error}; waiting for it")
-        run_store = RunStore(folder or "", durability, "filelock", guard_timeout_s=-1)
-        code = command.run(run_store)
-    sys.exit(code)
+    while True:
+        try:
+            sys.exit(command.run(run_store))
+        except (GuardTimeoutError, RunIsAliveError, RunResumedError) as error:
+            if guard in {None, "fail"}:
+                _name_orphans(run_store, error)
+                raise
+            if guard == "skip":
+                _say_skipped(pipeline, error, as_json=as_json)
+                return
+            say(f"lorchestra: {error}; waiting for it")
+            if isinstance(error, RunIsAliveError):
+                _wait_for_run(run_store, error.run_id)
+            run_store = RunStore(folder or "", durability, "filelock", guard_timeout_s=-1)
+
+
+def _name_orphans(store: RunStore, error: Exception) -> None:
+    """Name the jobs whose processes still hold a guard, or a run key, after their run is gone."""
+    from lorchestra.errors import OrphansError
+    from lorchestra.orphans import find_orphans
+    from runstore import GuardTimeoutError, RunNotFoundError
+
+    run_id = error.holder.get("run") if isinstance(error, GuardTimeoutError) else None
+    if not isinstance(run_id, str):
+        return
+    with contextlib.suppress(RunNotFoundError):
+        view = store.read(run_id)
+        found = find_orphans(view) if view.status == "crashed" else []
+        if found:
+            say(f"lorchestra: {OrphansError(run_id, [orphan[:3] for orphan in found])}")
+
+
+def _wait_for_run(store: RunStore, run_id: str) -> None:
+    """Return when a run is over: when it has ended, or its process is gone."""
+    for _ in store.follow(run_id):
+        pass
 
 
 def _guard(guard: str | None) -> str | None:
@@ -276,11 +301,25 @@ class _Command:
         return written(self.options.over(self.pipeline).grace_s)
 
 
-def _say_skipped(pipeline: Pipeline, error: GuardTimeoutError, *, as_json: bool) -> None:
+def _say_skipped(
+    pipeline: Pipeline,
+    error: GuardTimeoutError | RunIsAliveError | RunResumedError,
+    *,
+    as_json: bool,
+) -> None:
     say(f"lorchestra: {error}; this run is skipped")
     if as_json:
-        skipped = {"status": "skipped", "success": True, "held_by": error.holder}
+        skipped = {"status": "skipped", "success": True, "held_by": _holder(error)}
         show_json({"run_id": None, "pipeline_id": pipeline.id, **skipped})
+
+
+def _holder(error: GuardTimeoutError | RunIsAliveError | RunResumedError) -> dict[str, Any]:
+    """Who keeps this run from starting, as far as that is known."""
+    holder: dict[str, Any] | None = getattr(error, "holder", None)
+    if holder is not None:
+        return holder
+    names = {"run": "run_id", "host": "host", "pid": "pid"}
+    return {name: getattr(error, key) for name, key in names.items() if hasattr(error, key)}
 
 
 def _exit_code(result: RunResult) -> int:

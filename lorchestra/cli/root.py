@@ -25,6 +25,7 @@ _COMMANDS = {
     "pipeline": "Run a pipeline.",
     "plan": "Say what a run would do, and how long it will take.",
     "validate": "Check pipeline files without running anything.",
+    "graph": "Draw a pipeline: its stages and jobs.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",
     "jobs": "List the jobs of the project, or show one.",
     "runs": "List past and present runs, show one, or print a job's log.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorchestra.cli import diff, watch
+from lorchestra.cli import diff, exports, watch
 from lorchestra.cli.options import (
     LAST,
     RunReferenceError,
@@ -50,8 +50,8 @@ def command() -> None:
     """
 
 
-for _module in (watch, diff):
-    command.add_command(_module.command)
+for _each in (watch.command, diff.command, exports.trace, exports.junit, exports.prometheus):
+    command.add_command(_each)
 
 
 @command.command("list")
@@ -106,7 +106,7 @@ def list_(
         show_json([_summary_object(summary) for summary in summaries])
         return
     if not summaries:
-        is_any = not (pipeline or statuses or since or run_key is not None)
+        is_any = not (pipeline or statuses or since)
         under = "" if run_key is None else f" under the run key {quoted(run_key)}"
         say(f"no {'' if is_any else 'such '}run{under} in the store {run_store.path}")
         return

@@ -17,7 +17,7 @@ from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
 from lorchestra.report.text import local_time
 
 
-@click.command("watch")
+@click.command("watch", short_help="Show what RUN does, live.")
 @click.argument("run", default=LAST)
 @click.option(
     "--progress",

@@ -189,13 +189,19 @@ def summarize(store: str, run_id: str) -> RunSummary | None:
     segments = parts.segments or [1]
     first_part, last_part = (parts.find(layout.run_file(n)) for n in (segments[0], segments[-1]))
     begin, end = _ends(last_part, run_id)
+    for segment in reversed(segments[:-1]):
+        if begin:
+            break
+        # A resume was killed before its first record, or that is damaged: the one before tells.
+        begin, before = _ends(parts.find(layout.run_file(segment)), run_id)
+        end = end or before
     if not begin and not parts.seals and not files.names(f"{folder}/{layout.JOBS}"):
         return None
     status = RUNNING
     owner = owner_in(begin)
     if not end and (owner is None or is_at_work(owner, run_id) is False):
         # It may have ended between the reading and the look at its process; now it is final.
-        _, end = _ends(last_part, run_id)
+        end = _ends(last_part, run_id)[1] or end
         status = CRASHED
     if end:
         status = status_in(end, RUN_END_STATUSES, "failed")

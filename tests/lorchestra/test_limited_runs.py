@@ -14,7 +14,7 @@ from lorchestra import Job, Quota, Rate, Retries
 from lorchestra.attempt import JobAttempt
 from lorchestra.errors import ConfigError, LimitError
 from lorchestra.limits.host import STATE_DIR
-from lorchestra.progress import Event, JobFinished, JobHeld, JobStarted
+from lorchestra.progress import Event, JobFinished, JobGivenUp, JobHeld, JobStarted
 from tests.lorchestra.running import Ran, Runner, call, module, shell, stage
 
 WORK = """
@@ -292,3 +292,24 @@ def test_events_come_in_order(run: Runner, spans: Spans) -> None:
     ]
     started = [job_id for kind, job_id in told if kind == "JobStarted"]
     assert started == [str(n) for n in range(5)]
+
+
+def test_no_job_is_tried_again_after_all_its_time(run: Runner) -> None:
+    jobs = (
+        shell(
+            "a",
+            "echo a >> ran; exit 1",
+            limits={"x": 1},
+            retries=Retries(5, 0.05),
+            total_timeout_s=0.4,
+        ),
+        shell("b", "echo b >> ran; sleep 1.5", limits={"x": 1}),
+    )
+    ran = run(*jobs, limits=(Quota("x", 1),), workers=4)
+    noted = (run.root / "ran").read_text().split()
+    assert noted.count("b") == 1
+    assert ran.result.status == "failed"
+    assert len(ran.view.jobs["a"].attempts) == noted.count("a")
+    assert ran.view.jobs["a"].status == "failed"
+    (given_up,) = (event for event in ran.events if isinstance(event, JobGivenUp))
+    assert given_up.reason == "all attempts together may take 400ms"

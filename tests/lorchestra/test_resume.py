@@ -301,6 +301,46 @@ def test_they_are_stopped(project: Project) -> None:
     assert ran_in(project) == {"a": 2, "b": 2, "last": 1}
 
 
+def test_those_of_pipelines_inside_are_named_at_once(project: Project) -> None:
+    project.pipeline({"deep": HOLDING.format("deep")}, name="inner.yaml")
+    files = [project.root / f"{name}-pid" for name in ("deep", "side")]
+    project.pipeline({"in": {"pipeline": "inner"}, "side": HOLDING.format("side")})
+    with project.started("pipeline", "p", "--max-workers", "2") as process:
+        eventually(lambda: all(file.exists() and file.read_text().strip() for file in files))
+        process.kill()
+        process.wait()
+        process.communicate()
+    pids = [int(file.read_text()) for file in files]
+    try:
+        done = project("pipeline", "p", "--resume")
+        assert done.code == 75
+        for name, pid in zip(("deep", "side"), pids, strict=True):
+            assert f"'{name}' (pid {pid})" in done.err
+    finally:
+        end(project, pids)
+
+
+def test_under_a_run_key_they_are_named_too(project: Project) -> None:
+    pids = killed(project, "a", options=["--run-key", "monday"])
+    try:
+        done = project("pipeline", "p", "--run-key", "monday")
+        assert done.code == 75
+        assert f"jobs of run {project.store.run_ids()[0]} are still at work" in done.err
+        assert f"'a' (pid {pids[0]})" in done.err
+    finally:
+        end(project, pids)
+
+
+def test_a_resume_that_died_as_it_began_can_be_gone_on_with(project: Project) -> None:
+    project.pipeline({"a": "test -e ok"})
+    project.run()
+    (run_id,) = project.store.run_ids()
+    project.write(f".lorchestra/runs/{run_id}/run.2.jsonl")
+    project.write("ok")
+    done = project.run("--resume", "--json")
+    assert (done.code, done.json["run_id"]) == (0, run_id)
+
+
 def test_the_events_name_them(project: Project) -> None:
     pids = killed(project, "a")
     (project.root / "go-on").touch()

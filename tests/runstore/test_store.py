@@ -195,3 +195,21 @@ def test_a_job_is_named_by_a_text(job: Any, tmp_path: Path) -> None:
 def test_a_run_named_twice_is_verified_once(tmp_path: Path) -> None:
     sample = finished_run(tmp_path / "store")
     assert sample.store.verify([sample.id, sample.id]) == sample.store.verify([sample.id])
+
+
+@pytest.mark.parametrize("left", [b"", b'{"n":0,"prev":"00000000","at":"20', b"\0" * 300, b"x\n"])
+def test_a_resume_that_died_as_it_began_hides_nothing_of_its_run(
+    tmp_path: Path, left: bytes
+) -> None:
+    store = RunStore(tmp_path / "store", durability="os")
+    with store.create_run("p", ["a"]) as run:
+        run.end("failed")
+    (before,) = store.runs()
+    Path(run.path, "run.2.jsonl").write_bytes(left)
+    (after,) = store.runs()
+    assert (after.pipeline, after.started) == ("p", before.started)
+    assert after.status == store.read(run.id).status
+    with store.resume_run(run.id) as again:
+        again.end("succeeded")
+    (last,) = store.runs()
+    assert (last.pipeline, last.status) == ("p", "succeeded")

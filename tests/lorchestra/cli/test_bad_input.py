@@ -373,7 +373,7 @@ def test_a_store_that_is_not_there_is_no_mistake_of_use(project: Project, comman
         ("pipeline", "Missing argument 'NAME'. (see lorchestra pipeline --help)"),
         ("pipeline p q", "unexpected extra argument (q)"),
         ("pipeline p --durability both", "'both' is not one of 'disk', 'os'"),
-        ("pipeline p --progress loud", "'loud' is not one of 'auto', 'plain', 'none'"),
+        ("pipeline p --progress loud", "'loud' is not one of 'auto', 'plain', 'json', 'none'"),
         ("pipeline p --guard on", "'on' is not one of 'fail', 'wait', 'skip'"),
         ("validate", "Missing argument 'FILE...'"),
         ("jobs show", "Missing argument 'JOB'"),

@@ -239,3 +239,50 @@ class TestKilled:
             running.wait()
         project.pipeline({"a": "true"})
         assert project.run("--guard", "fail").code == 0
+
+
+class TestResume:
+    """A run at work keeps its resume from starting, as another run of the pipeline does."""
+
+    LINE = "echo a >> ran; while [ ! -e go-on ]; do sleep 0.02; done; test -e ok"
+
+    @pytest.fixture
+    def failed(self, project: Project) -> Project:
+        project.pipeline({"a": self.LINE})
+        project.write("go-on")
+        assert project.run().code == 1
+        (project.root / "go-on").unlink()
+        (project.root / "ran").unlink()
+        return project
+
+    def test_skip_leaves_it_to_the_other(self, failed: Project) -> None:
+        with failed.started("pipeline", "p", "--resume", "--guard", "skip") as running:
+            eventually((failed.root / "ran").exists)
+            done = failed.process("pipeline", "p", "--resume", "--guard", "skip", "--json")
+            assert done.code == 0
+            assert done.json["status"] == "skipped"
+            assert done.json["held_by"]["pid"] == running.pid
+            assert "this run is skipped" in done.err
+            failed.write("ok")
+            failed.write("go-on")
+            assert ended(running).code == 0
+
+    def test_wait_goes_on_when_the_other_is_over(self, failed: Project) -> None:
+        with failed.started("pipeline", "p", "--resume", "--guard", "wait") as running:
+            eventually((failed.root / "ran").exists)
+            with failed.started("pipeline", "p", "--resume", "--guard", "wait") as waiting:
+                assert waiting.stderr is not None
+                assert b"; waiting for it" in waiting.stderr.readline()
+                failed.write("go-on")
+                assert ended(running).code == 1
+                failed.write("ok")
+                done = ended(waiting)
+        assert done.code in {0, 1}  # it may have begun before `ok` was there
+        assert (failed.root / "ran").read_text().split() == ["a", "a"]
+
+    def test_fail_is_75(self, failed: Project) -> None:
+        with failed.started("pipeline", "p", "--resume", "--guard", "fail") as running:
+            eventually((failed.root / "ran").exists)
+            assert failed.process("pipeline", "p", "--resume", "--guard", "fail").code == 75
+            failed.write("go-on")
+            ended(running)

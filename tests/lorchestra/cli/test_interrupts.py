@@ -42,7 +42,9 @@ def two_stages(project: Project, job: str = SLOW) -> None:
     project.pipeline({"a": job.format("a"), "b": "true"}, {"c": "true"})
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_interrupt_ends_running_jobs_and_leaves_a_complete_record(
     project: Project, number: int, code: int, workers: str
@@ -306,3 +308,15 @@ class TestTerminal:
             assert terminal.process.wait(PATIENCE_S) == 0
         assert "\x1b" not in shown
         assert ": whole: 1 run, 2 files, " in shown
+
+
+def test_what_is_to_outlive_its_terminal_does(project: Project) -> None:
+    project.pipeline({"a": "touch at-work; while [ ! -e go-on ]; do sleep 0.02; done"})
+    command = [sys.executable, "-m", "lorchestra", "pipeline", "p"]
+    with subprocess.Popen(["nohup", *command], stderr=subprocess.PIPE) as process:
+        eventually((project.root / "at-work").exists)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        project.write("go-on")
+        process.communicate()
+    assert process.returncode == 0

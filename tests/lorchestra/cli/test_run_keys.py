@@ -339,7 +339,7 @@ class TestKilled:
             for _ in range(2):
                 done = project.run("--run-key", DAY)
                 assert done.code == 75
-                assert f"is held by run {run_id} (" in done.err
+                assert f"jobs of run {run_id} are still at work: 'a' (pid " in done.err
             assert project.run("--run-key", DAY, "--guard", "skip").code == 0
             assert project.store.read(run_id).status == "crashed"
             (project.root / "a.go").touch()
