@@ -75,15 +75,15 @@ def socket_at(path: Path) -> None:
 def device_at(path: Path) -> None:
     try:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
-    except PermissionError:
-        pytest.skip("may not make devices")
+    except OSError:  # exfat-fuse: EIO
+        pytest.skip("may not make devices, or the file system has none")
 
 
 def missing_device_at(path: Path) -> None:
     try:
         os.mknod(path, 0o600 | stat.S_IFBLK, os.makedev(240, 77))
-    except PermissionError:
-        pytest.skip("may not make devices")
+    except OSError:  # exfat-fuse: EIO
+        pytest.skip("may not make devices, or the file system has none")
 
 
 def deep_folder_at(path: Path) -> None:
@@ -234,6 +234,15 @@ NAMES = (
 )
 
 
+def can_list(folder: Path) -> bool:
+    """Tell whether a folder can be read: that of exfat-fuse cannot after some names."""
+    try:
+        os.listdir(folder)
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("ends", [True, False], ids=["ended", "open"])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_a_foreign_file_harms_a_reader(name: str, tmp_path: Path, *, ends: bool) -> None:
@@ -246,6 +255,8 @@ def test_no_name_of_a_foreign_file_harms_a_reader(name: str, tmp_path: Path, *, 
             with suppress(OSError):  # not every file system has every name
                 if not (run / folder / name).exists():
                     (run / folder / name).write_bytes(content)
+            if not can_list(run / folder):
+                pytest.skip("the file system makes this name, and cannot list it")
             try_all(store, changing=False, commands=not number)
             read(RunStore(store), RUN_ID)
             try_changing(store)
