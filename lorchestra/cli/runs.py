@@ -5,23 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lorchestra.cli import diff, exports, watch
+from lorchestra.cli import diff, exports, logs, watch
 from lorchestra.cli.options import (
     LAST,
-    RunReferenceError,
     json_option,
     open_store,
     run_id_of,
     store_option,
 )
-from lorchestra.cli.printing import say, show, show_json, write
-from lorchestra.cli.secretsof import mask_of
+from lorchestra.cli.printing import say, show, show_json
 from lorchestra.cli.units import Since
 from lorchestra.report.text import (
     counted,
@@ -34,12 +31,10 @@ from lorchestra.report.text import (
     status_counts,
     table,
 )
-from lorchestra.wording import did_you_mean, near, quoted
+from lorchestra.wording import quoted
 
 if TYPE_CHECKING:
     from runstore import Job, RunSummary, RunView
-
-_CHUNK_BYTES = 1 << 16
 
 
 @click.group("runs", context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,7 +45,14 @@ def command() -> None:
     """
 
 
-for _each in (watch.command, diff.command, exports.trace, exports.junit, exports.prometheus):
+for _each in (
+    logs.command,
+    watch.command,
+    diff.command,
+    exports.trace,
+    exports.junit,
+    exports.prometheus,
+):
     command.add_command(_each)
 
 
@@ -140,35 +142,6 @@ def show_(run: str, store: Path | None, as_json: bool) -> None:
         show_json(run_object(view))
     else:
         show(_run_text(view))
-
-
-@command.command("logs")
-@click.argument("run")
-@click.argument("job")
-@click.option(
-    "--attempt",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Which attempt, from 1.  [default: the last one]",
-)
-@store_option
-def logs(run: str, job: str, attempt: int | None, store: Path | None) -> None:
-    """Print what JOB of RUN printed, byte by byte.
-
-    The values of secrets are masked, as far as they are known here.
-    """
-    run_store = open_store(store)
-    view = run_store.read(run_id_of(run_store, run))
-    if job not in view.jobs:
-        guesses = did_you_mean(near(job, view.jobs))
-        raise RunReferenceError(f"run {view.id} has no job {job!r}{guesses}")
-    path = view.log_path(job, attempt)
-    if path is None:
-        which = "" if attempt is None else f" of attempt {attempt}"
-        raise RunReferenceError(f"job {job!r} ({view.jobs[job].status}) has no log{which}")
-    mask = mask_of(view)
-    with open(path, "rb") as file:
-        write(mask.stream(iter(partial(file.read, _CHUNK_BYTES), b"")))
 
 
 def _since(runs: Iterator[RunSummary], since: datetime | None) -> Iterator[RunSummary]:

@@ -90,7 +90,7 @@ def test_one_at_work_is_watched_to_its_end(project: Project) -> None:
 
 
 def test_one_that_was_killed_is_over(project: Project) -> None:
-    project.pipeline({"a": "sleep 60"})
+    project.pipeline({"a": "sleep 5"})
     with project.started("pipeline", "p") as running:
         eventually(lambda: "a.a1.log" in " ".join(project.files()))
         running.kill()
@@ -170,3 +170,35 @@ class TestDiff:
         project.run()
         done = project("runs", "diff", "last", "last")
         assert (done.code, done.out.splitlines()[-1]) == (0, "nothing is another")
+
+
+class TestFollowedLog:
+    def test_a_job_is_followed_to_its_end(self, project: Project) -> None:
+        project.pipeline(
+            {"a": "echo one; while [ ! -e go-on ]; do sleep 0.02; done; printf two"},
+            {"b": "while [ ! -e end ]; do sleep 0.02; done"},
+        )
+        with project.started("pipeline", "p") as running:
+            eventually(lambda: "a.a1.log" in " ".join(project.files()))
+            with project.started("runs", "logs", "last", "a", "--follow") as following:
+                assert following.stdout is not None
+                assert following.stdout.readline() == b"one\n"
+                project.write("go-on")
+                assert ended(following).stdout == b"two"  # although its run is still at work
+            project.write("end")
+            assert ended(running).code == 0
+
+    def test_one_that_has_ended_is_printed(self, project: Project) -> None:
+        project.pipeline({"a": "echo one"})
+        project.run()
+        assert project("runs", "logs", "last", "a", "-f").stdout == b"one\n"
+
+    def test_one_whose_run_was_killed_is_over(self, project: Project) -> None:
+        project.pipeline({"a": "echo one; sleep 5"})
+        with project.started("pipeline", "p") as running:
+            eventually(lambda: "a.a1.log" in " ".join(project.files()))
+            running.kill()
+            running.wait()
+            running.communicate()
+            done = project("runs", "logs", "last", "a", "--follow")
+        assert (done.code, done.out) == (0, "one\n")
