@@ -29,6 +29,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of pipeline files, for editors.",
     "jobs": "List the jobs of the project, or show one.",
     "runs": "List past and present runs, show one, or print a job's log.",
+    "explain": "Tell what became of a job, and why.",
     "runstore": "Verify, repair, compact, prune or print the run records.",
 }
 

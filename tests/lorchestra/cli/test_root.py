@@ -50,7 +50,8 @@ of_every_command = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_the_commands_are_those_that_the_program_lists(project: Project) -> None:
     names = {words[0] for words in COMMANDS if words}
     assert names == {
-        *("pipeline", "plan", "validate", "graph", "schema", "jobs", "runs", "runstore")
+        *("pipeline", "plan", "validate", "graph", "schema", "jobs", "runs", "explain"),
+        "runstore",
     }
     listed = project("--help").out.partition("Commands:")[2].split("\n")
     assert {line.split()[0] for line in listed if line.strip()} == names
