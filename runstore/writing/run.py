@@ -558,7 +558,7 @@ def planned_jobs(jobs: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]
     Raises:
         RecordError: One has no id, or an id stands there twice.
     """
-    if isinstance(jobs, str | Mapping):
+    if isinstance(jobs, str):
         raise RecordError(f"jobs are a list of ids or of mappings, not {jobs!r}")
     plan = [_planned_job(job) for job in jobs]
     twice = [job_id for job_id, times in Counter(job["id"] for job in plan).items() if times > 1]

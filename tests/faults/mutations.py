@@ -187,8 +187,8 @@ MUTATIONS = (
     Mutation(
         "the original of a mended file is kept",
         "mending/mender.py",
-        "            original = self.keep_original(path)\n        self._note(",
-        "            original = None\n        self._note(",
+        "original = self.keep_original(path)\n        self._note(path, rebuilt",
+        "original = None\n        self._note(path, rebuilt",
         ("runstore/test_repair.py",),
     ),
     Mutation(

@@ -163,7 +163,6 @@ def test_ulids_are_runs_too(tmp_path: Path) -> None:
 
 WRONG_CALLS: dict[str, tuple[type[Exception], Callable[[RunStore, str], object]]] = {
     "jobs as one text": (RecordError, lambda store, _: store.create_run("p", "abc")),
-    "jobs as a mapping": (RecordError, lambda store, _: store.create_run("p", {"id": "a"})),
     "a number as a job": (RecordError, lambda store, _: store.create_run("p", [1])),  # type: ignore[list-item]
     "a number as an id": (RecordError, lambda store, _: store.create_run("p", [{"id": 1}])),
     "no text as a run": (RunNotFoundError, lambda store, _: store.read(None)),  # type: ignore[arg-type]
