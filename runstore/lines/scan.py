@@ -129,12 +129,10 @@ class Judge:
         return max(1, min(MANY, before_witness))
 
     def take_all(self, lines: Sequence[bytes]) -> Block | None:
-        """Judge the next lines all at once; None: they take a closer look, none is judged yet.
-
-        Args:
-            lines: At most `most_at_once`, and more than one.
-        """
+        """Judge the next lines all at once; None: they take a closer look, none is judged yet."""
         n, last_n = self._next_n, self._next_n + len(lines) - 1
+        if self.ended or n == 0 or (self.witness is not None and last_n >= self.witness.n):
+            return None
         crc = last_in_good_order(lines, n, self._previous)
         if crc is None:
             return None
