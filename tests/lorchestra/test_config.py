@@ -201,7 +201,7 @@ def test_options_may_be_configured(root: Path) -> None:
         ("max_worker = 4", "unknown key 'max_worker' (did you mean max_workers?)"),
         ('durability = "dsk"', "must be one of disk, os, not 'dsk' (did you mean disk?)"),
         ("guard = true", "guard must be one of fail, wait, skip, none, not True"),
-        ('progress = ["plain"]', "progress must be one of auto, plain, none, not ['plain']"),
+        ('progress = ["plain"]', "progress must be one of auto, plain, json, none, not ['plain']"),
         ('secrets = "TOKEN"', "secrets must be a list of names"),
         ("secrets = [{A = 1}]", "secrets must be a list of names"),
     ],

@@ -162,7 +162,8 @@ def assert_text_is_the_record(text: str, view: RunView) -> None:
     assert (shown["run"], shown["pipeline"]) == (view.id, view.pipeline)
     assert (shown["status"], shown["receipt"]) == (view.status, view.receipt or "-")
     assert shown["jobs"].endswith(f": {counts}")
-    assert shown["started"].endswith(f", took {duration(took)}")
+    last_time = shown["started" if view.segment == 1 else "resumed"]
+    assert last_time.endswith(f", took {duration(took)}")
     cells = [re.split(r" {2,}", line.rstrip(), maxsplit=5) for line in rows.splitlines()[1:]]
     assert cells == [
         [
@@ -443,6 +444,8 @@ def test_a_run_at_work_reads_the_same_everywhere(project: Project) -> None:
         run_id = project.store.run_ids()[0]
         expected = {"x": "succeeded", "w": "running", "a": "running", "b": "planned"}
         eventually(lambda: statuses_now(project) == expected)
+        # While it waits for its next attempt it is `running`, too.
+        eventually(lambda: project.store.read(run_id).jobs["w"].attempts[0].ended is not None)
         view = project.store.read(run_id)
         found = project("runs", "show", run_id, "--json").json
         assert_object_is_the_record(found, view)
