@@ -14,13 +14,19 @@ from hypothesis import settings
 from tests.leaks import nothing_left_behind
 
 # Each changes what the program does or how it prints, and is set on one machine and not on another.
-FOREIGN = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE")
+FOREIGN = (
+    *("CI", "COLUMNS", "FORCE_COLOR", "GITLAB_CI", "LINES", "NO_COLOR", "PY_COLORS"),
+    *("TF_BUILD", "TTY_COMPATIBLE"),
+)
 FOREIGN_PREFIXES = ("LORCHESTRA_", "GITHUB_")
 
 # Who starts the tests in the background of a script hands them an ignored SIGINT, which they would
 # hand on; `default_int_handler` is one, so that what they start begins with the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# And `nohup` an ignored SIGHUP.
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Processes that are started by `spawn` have one that looks after what they share. It stays, with
 # its pipe, for as long as this process.

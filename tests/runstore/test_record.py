@@ -402,7 +402,7 @@ def test_the_checksum_is_compared_as_text() -> None:
 
 def test_values_that_are_equal_but_spelled_otherwise_are_damage() -> None:
     line, _ = encode(0, NO_PREVIOUS, "e", {"text": "ä\x1f", "number": 1.0})
-    for one, other in ((b"\\u001f", b"\\u001F"), ("ä".encode(), b"\\u00e4"), (b"1.0", b"1e0")):
+    for one, other in ((b"\\u001f", b"\\u001F"), ("ä".encode(), b"\\u00e4"), (b":1.0", b":1e0")):
         spelled = line[:-1].replace(one, other)
         assert decode(spelled) == decode(line)
         assert spelled != line[:-1]
