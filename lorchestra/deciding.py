@@ -5,7 +5,6 @@ A plan that is only shown is decided here too, so that it says what would be don
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,43 +65,46 @@ def decide(
         OSError: A file of the store cannot be read.
     """
     sha256 = digests(pipeline, params)
-    choices: Choices = {}
-    if view is not None:
-        choices = choices_for(pipeline, view, sha256)
-    if view is not None and store is not None:
-        _run_again_what_is_forgotten(pipeline, view, Recall(store, mask), choices, unselected)
+    choices = {} if view is None else choices_for(pipeline, view, sha256)
+    recall = None if store is None else Recall(store, mask)
+    outputs: dict[str, Any] = {}
+    if view is not None and recall is not None:
+        outputs, forgotten = _recalled(view, recall, choices)
+        _run_again(forgotten, pipeline, choices, unselected)
     # What is kept has left its output, whether it is selected or not.
     kept = {job_id for job_id, choice in choices.items() if choice.is_kept}
     left_out = {job_id: why for job_id, why in unselected.items() if job_id not in kept}
     check_references(pipeline, env, left_out)
     keys = keys_of(pipeline, params, env, mask)
     done: dict[str, Done] = {}
-    if store is not None:
+    if store is not None and recall is not None:
         wanted = {job.id for job in pipeline.jobs} - kept - unselected.keys()
         but = None if view is None else view.id
-        done = done_before(store, pipeline, keys, sha256, wanted, Recall(store, mask), but)
+        done = done_before(store, pipeline, keys, sha256, wanted, recall, but)
     choices |= {job_id: each.choice for job_id, each in done.items()}
-    outputs = {job_id: each.output for job_id, each in done.items()}
-    if view is not None and store is not None:
-        outputs |= _outputs(view, Recall(store, mask), kept)
+    outputs |= {job_id: each.output for job_id, each in done.items()}
     left = {job_id: output for job_id, output in outputs.items() if output is not None}
     return Decision(sha256, keys, choices, done, left, left_out)
 
 
-def _run_again_what_is_forgotten(
-    pipeline: Pipeline,
-    view: RunView,
-    recall: Recall,
-    choices: Choices,
-    unselected: Mapping[str, str],
-) -> None:
-    """Do not keep a job whose output is needed and cannot be had any more."""
+def _recalled(view: RunView, recall: Recall, choices: Choices) -> tuple[dict[str, Any], set[str]]:
+    """What the jobs that are kept have left, and those whose output cannot be had any more."""
     before = jobs_before(view)
-    forgotten = {
-        job_id
-        for job_id, choice in choices.items()
-        if choice.is_kept and not recall.has(view, before[job_id])
-    }
+    outputs: dict[str, Any] = {}
+    forgotten = set()
+    for job_id, choice in choices.items():
+        if choice.is_kept:
+            try:
+                outputs[job_id] = recall.output(view, before[job_id])
+            except ForgottenError:
+                forgotten.add(job_id)
+    return outputs, forgotten
+
+
+def _run_again(
+    forgotten: set[str], pipeline: Pipeline, choices: Choices, unselected: Mapping[str, str]
+) -> None:
+    """Do not keep a job whose output cannot be had any more, where another one needs it."""
     while forgotten:
         idle = {job_id for job_id, choice in choices.items() if choice.is_kept}
         again = forgotten & jobs_referred_to(pipeline, but={*idle, *unselected})
@@ -111,12 +113,3 @@ def _run_again_what_is_forgotten(
         # Each of them may need what another one has left.
         choices |= dict.fromkeys(again, FORGOTTEN)
         forgotten -= again
-
-
-def _outputs(view: RunView, recall: Recall, kept: set[str]) -> dict[str, Any]:
-    """What the jobs that are kept have left, but for what nobody needs and is gone."""
-    before, outputs = jobs_before(view), {}
-    for job_id in kept:
-        with contextlib.suppress(ForgottenError):
-            outputs[job_id] = recall.output(view, before[job_id])
-    return outputs

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -87,6 +87,7 @@ class _Ready:
         since: When it was first passed over; None: it has not been.
         is_told: Whether somebody has been told of that.
         shortages: What it lacked when it was looked at last.
+        is_gone: Whether it has started, or is not to start any more.
     """
 
     turn: Turn
@@ -95,9 +96,18 @@ class _Ready:
     since: float | None = None
     is_told: bool = False
     shortages: tuple[Shortage, ...] = ()
+    is_gone: bool = False
 
     def __post_init__(self) -> None:
         self.ticket = Ticket(self.turn.job.limits)
+
+
+class _End(NamedTuple):
+    """When a job that waits for limits to be tried again has no time any more."""
+
+    at: float
+    number: int
+    ready: _Ready
 
 
 class _Placed(NamedTuple):
@@ -144,15 +154,13 @@ class _Row:
         self._fresh.clear()
         self.first.ready.shortages = shortages
 
-    def take_out(self, is_over: Callable[[_Ready], bool]) -> list[_Ready]:
-        """Take out those that are not to start any more."""
-        over = [ready for ready in self if is_over(ready)]
-        for line in (self._passed, self._fresh) if over else ():
-            line[:] = [placed for placed in line if placed.ready not in over]
+    def take_out(self, gone: _Ready) -> None:
+        """Take out one that is not to start any more."""
+        for line in (self._passed, self._fresh):
+            line[:] = [placed for placed in line if placed.ready is not gone]
             heapq.heapify(line)
         if not self._passed:
             self.claims.clear()
-        return over
 
     def leave(self) -> _Ready:
         """Take out the first one, which starts."""
@@ -214,6 +222,7 @@ class StageQueue:
         self._rows: dict[frozenset[tuple[str, int]], _Row] = defaultdict(_Row)
         self._grants: dict[str, Grant] = {}
         self._waiting: list[_Waiting] = []
+        self._ends: list[_End] = []
         self._numbers = itertools.count()
         self._may_bring_more = 0  # jobs at work that may be tried again, or that others wait for
         self._order = {job.id: number for number, job in enumerate(jobs)}
@@ -247,7 +256,8 @@ class StageQueue:
         if self._waiting:
             times.append(self._waiting[0].ready_at - now)
         times += [since + TOLD_AFTER_S - now for since, _ in self._untold()]
-        times += [left for ready in self._all_ready() if (left := _left_s(ready, now)) is not None]
+        if self._next_to_end() is not None:
+            times.append(self._ends[0].at - now)
         return Wait(max(0.0, min(times)) if times else None)
 
     def overdue(self, now: float) -> list[GivenUp]:
@@ -256,15 +266,22 @@ class StageQueue:
         They are not tried again, and how their last attempt ended counts.
         """
         found = []
-        for needs, row in list(self._rows.items()):
-            for ready in row.take_out(lambda ready: _is_overdue(ready, now)):
-                assert ready.waited is not None  # noqa: S101 - only those can be
-                _, _, turn, outcome = ready.waited
-                found.append(GivenUp(turn.job, turn.tries, outcome))
-                self._end(turn.job, outcome)
+        while (ready := self._next_to_end()) is not None and self._ends[0].at <= now:
+            waited, row = ready.waited, self._row_of(ready.turn.job)
+            assert waited is not None  # noqa: S101 - only those have an end
+            row.take_out(ready)
+            ready.is_gone = True
             if not row:
-                del self._rows[needs]
+                self._drop_row(ready.turn.job)
+            found.append(GivenUp(ready.turn.job, ready.turn.tries, waited.outcome))
+            self._end(ready.turn.job, waited.outcome)
         return found
+
+    def _next_to_end(self) -> _Ready | None:
+        """Whose time is over first of those who wait for limits to be tried again."""
+        while self._ends and self._ends[0].ready.is_gone:
+            heapq.heappop(self._ends)
+        return self._ends[0].ready if self._ends else None
 
     def finished(self, turn: Turn, outcome: Outcome, again_in_s: float | None, now: float) -> None:
         """Take in how an attempt ended, and give back its limits.
@@ -353,14 +370,20 @@ class StageQueue:
         ]
 
     def _row_of(self, job: Job) -> _Row:
-        return self._rows[frozenset(job.limits.items())]
+        return self._rows[_needs(job)]
+
+    def _drop_row(self, job: Job) -> None:
+        del self._rows[_needs(job)]
 
     def _line_up_due(self, now: float) -> None:
         """Let those whose time has come be looked at."""
         while self._waiting and self._waiting[0].ready_at <= now:
             waited = heapq.heappop(self._waiting)
             place = (_AGAIN, next(self._numbers))
-            self._row_of(waited.turn.job).join(place, _Ready(waited.turn, waited))
+            ready = _Ready(waited.turn, waited)
+            self._row_of(waited.turn.job).join(place, ready)
+            if (left_s := waited.turn.left_s(now)) is not None:
+                heapq.heappush(self._ends, _End(now + left_s, next(self._numbers), ready))
 
     def _first_free(self, now: float, times: list[float]) -> Turn | None:
         """Start the first one whose limits are free; else note when to ask again."""
@@ -389,9 +412,10 @@ class StageQueue:
         return None
 
     def _start(self, row: _Row, grant: Grant, now: float) -> Turn:
-        turn = row.leave().turn
+        ready = row.leave()
+        ready.is_gone, turn = True, ready.turn
         if not row:
-            del self._rows[frozenset(turn.job.limits.items())]
+            self._drop_row(turn.job)
         turn.tries += 1
         turn.began = now if turn.began is None else turn.began
         turn.descriptors = grant.descriptors
@@ -400,11 +424,6 @@ class StageQueue:
         return turn
 
 
-def _left_s(ready: _Ready, now: float) -> float | None:
-    """Seconds until a job that is to be tried again has no time any more; None: it always has."""
-    return None if ready.waited is None else ready.turn.left_s(now)
-
-
-def _is_overdue(ready: _Ready, now: float) -> bool:
-    left_s = _left_s(ready, now)
-    return left_s is not None and left_s <= 0
+def _needs(job: Job) -> frozenset[tuple[str, int]]:
+    """What those of one row have in common."""
+    return frozenset(job.limits.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,14 +12,13 @@ from lorchestra.cli.printing import say, say_as_it_is
 from lorchestra.masking import Mask
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from lorchestra.progress import Event, Handler
+    from lorchestra.progress.failures import Failures
     from lorchestra.runner import RunResult
 
 
 class Display:
-    """Shows one run; a context manager, which the run is inside of.
+    """Shows one run; it is closed when that is over.
 
     Attributes:
         handlers: What the run is to tell its events.
@@ -51,14 +50,15 @@ class Display:
         folding = None if self._is_json else folding_of(environment)
         output = output or ("failed" if folding is None or self._is_quiet else "grouped")
         self._stack = contextlib.ExitStack()
+        self._failures: Failures | None = None
         self.handlers: list[Handler] = []
         if self._is_json:
             from lorchestra.progress.jsonlines import JsonProgress
 
             self.handlers = [JsonProgress(say_as_it_is)]
-            self._failures = None
             return
-        self._failures = Failures(mask(), folding, with_logs=output == "failed")
+        secrets = mask()
+        self._failures = Failures(secrets, folding, with_logs=output == "failed")
         self.handlers = [self._failures, _say_hook_failed]
         if not self._is_quiet:
             from lorchestra.progress.plain import PlainProgress, now
@@ -67,24 +67,17 @@ class Display:
         if output == "grouped":
             from lorchestra.progress.joblogs import GroupedLogs
 
-            self.handlers.append(GroupedLogs(say_as_it_is, mask(), folding))
+            self.handlers.append(GroupedLogs(say_as_it_is, secrets, folding))
         elif output == "prefixed":
             from lorchestra.progress.joblogs import PrefixedLogs
 
-            prefixed = PrefixedLogs(say_as_it_is, mask())
+            prefixed = PrefixedLogs(say_as_it_is, secrets)
             self._stack.enter_context(prefixed)
             # Before the line that says how the job ended.
             self.handlers.insert(0, prefixed)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Show what jobs have printed by now, and nothing after that."""
         self._stack.close()
 
     def stopping(self, grace: str) -> None:
@@ -101,7 +94,7 @@ class Display:
         Args:
             shown: The command that shows the run.
         """
-        self._stack.close()
+        self.close()
         for line in self._failures.lines(more=shown) if self._failures else ():
             say_as_it_is(line)
 

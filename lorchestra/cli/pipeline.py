@@ -275,7 +275,7 @@ class _Command:
         mask = partial(_mask_of, self.pipeline)
         with (
             only_data_on_stdout() as data,
-            Display(self.progress, self.output, mask, os.environ) as display,
+            contextlib.closing(Display(self.progress, self.output, mask, os.environ)) as display,
         ):
             result = run_pipeline(
                 self.pipeline,

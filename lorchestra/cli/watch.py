@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from functools import partial
@@ -49,7 +50,8 @@ def command(run: str, progress: str, output: str | None, store: Path | None) -> 
     def clock() -> str:
         return local_time(at).partition(" ")[2]
 
-    with Display(progress, output, mask, os.environ, clock=clock) as display:
+    shown = Display(progress, output, mask, os.environ, clock=clock)
+    with contextlib.closing(shown) as display:
         for moment, event in Watch(run_store, run_id).events(run_store.follow(run_id)):
             at = moment
             for handle in display.handlers:
