@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterable
 
 from lorchestra.masking import Mask
@@ -29,7 +30,7 @@ def junit_xml(view: RunView, mask: Mask | None = None) -> bytes:
         mask: What takes secrets out of the ends of logs; None: there are none.
 
     A job that failed or timed out is a failure, with the end of its log; one that crashed or was
-    interrupted is an error; one that did not run, or has not ended, is skipped.
+    interrupted is an error; one that did not run, has not ended, or may fail is skipped.
     """
     suites = ET.Element("testsuites", name=_xml(view.pipeline or view.id))
     _count(suites, view.jobs.values(), run_duration_s(view) or 0.0)
@@ -49,11 +50,11 @@ def junit_xml(view: RunView, mask: Mask | None = None) -> bytes:
 
 
 def _count(element: ET.Element, jobs: Iterable[Job], seconds: float) -> None:
-    statuses = [job.status for job in jobs]
-    element.set("tests", str(len(statuses)))
-    element.set("failures", str(sum(status in _FAILURES for status in statuses)))
-    element.set("errors", str(sum(status in _ERRORS for status in statuses)))
-    element.set("skipped", str(sum(status in _NOT_RUN for status in statuses)))
+    kinds = Counter(map(_kind, jobs))
+    element.set("tests", str(kinds.total()))
+    element.set("failures", str(kinds["failure"]))
+    element.set("errors", str(kinds["error"]))
+    element.set("skipped", str(kinds["skipped"]))
     element.set("time", f"{seconds:.3f}")
 
 
@@ -61,14 +62,29 @@ def _case(view: RunView, job: Job, mask: Mask | None) -> ET.Element:
     name = f"{view.pipeline or 'run'}.{job.stage}" if job.stage else view.pipeline or "run"
     seconds = f"{job_duration_s(job) or 0.0:.3f}"
     case = ET.Element("testcase", name=_xml(job.id), classname=_xml(name), time=seconds)
-    if job.status in _FAILURES | _ERRORS:
-        tag = "failure" if job.status in _FAILURES else "error"
-        message = ET.SubElement(case, tag, message=_xml(error_of(job)), type=job.status)
+    kind = _kind(job)
+    if kind == "skipped":
+        ET.SubElement(case, kind, message=_xml(_why_skipped(job)))
+    elif kind is not None:
+        message = ET.SubElement(case, kind, message=_xml(error_of(job)), type=job.status)
         path = view.log_path(job.id)
         message.text = _xml("\n".join(log_tail(path, mask=mask))) if path else ""
-    elif job.status in _NOT_RUN:
-        ET.SubElement(case, "skipped", message=_xml(job.reason or job.status))
     return case
+
+
+def _kind(job: Job) -> str | None:
+    """What a reader takes it for; None: it passed."""
+    if job.status in _NOT_RUN or (job.attempts and job.attempts[-1].end.get("allowed") is True):
+        return "skipped"
+    if job.status in _FAILURES:
+        return "failure"
+    return "error" if job.status in _ERRORS else None
+
+
+def _why_skipped(job: Job) -> str:
+    if job.status in _NOT_RUN:
+        return job.reason or job.status
+    return error_of(job)
 
 
 def _xml(text: str) -> str:

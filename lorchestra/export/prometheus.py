@@ -26,7 +26,7 @@ class _Metric(NamedTuple):
 _START = _Metric("lorchestra_run_last_start_timestamp_seconds", "When the last run began.")
 _END = _Metric("lorchestra_run_last_end_timestamp_seconds", "When the last run ended, if it did.")
 _DURATION = _Metric("lorchestra_run_last_duration_seconds", "How long the last run took.")
-_SUCCESS = _Metric("lorchestra_run_last_success", "Whether the last run succeeded.")
+_SUCCESS = _Metric("lorchestra_run_last_success", "Whether the last run succeeded, if it is over.")
 _JOBS = _Metric("lorchestra_run_last_jobs", "How many jobs of the last run have each status.")
 _JOB = _Metric("lorchestra_job_last_duration_seconds", "How long a job took in the last run.")
 _METRICS = (_START, _END, _DURATION, _SUCCESS, _JOBS, _JOB)
@@ -55,7 +55,8 @@ def _samples(view: RunView) -> Iterator[tuple[_Metric, dict[str, str], float]]:
     took = run_duration_s(view)
     if took is not None:
         yield _DURATION, labels, took
-    yield _SUCCESS, labels, view.status == "succeeded"
+    if view.status != "running":
+        yield _SUCCESS, labels, view.status == "succeeded"
     for status, number in sorted(Counter(job.status for job in view.jobs.values()).items()):
         yield _JOBS, {**labels, "status": status}, number
     for job in view.jobs.values():

@@ -115,6 +115,13 @@ class TestJUnit:
         expected = HOSTILE.replace("\x1b", "\ufffd").replace("\x00", "\ufffd")
         assert case.get("name") == expected
 
+    def test_a_failure_that_is_allowed_is_none(self, project: Project) -> None:
+        project.pipeline({"a": {"run": "exit 3", "allow_failure": True}})
+        assert project.run().code == 0
+        suites = self.suites(project)
+        assert (suites.get("failures"), suites.get("skipped")) == ("0", "1")
+        assert suites[0][0][0].get("message") == "exit code 3 (allowed to fail)"
+
     def test_a_crashed_job_is_an_error(self, project: Project) -> None:
         from tests.runstore.samples import open_run
 
@@ -157,6 +164,10 @@ class TestPrometheus:
         assert len(types) == len(set(types)) == 6
         assert {name.partition("{")[0] for name in self.samples(text)} == set(types)
 
+    def test_one_at_work_has_not_failed(self, project: Project) -> None:
+        with RunStore(project.root / ".lorchestra", "os").create_run("p", ["a"]):
+            assert "last_success{" not in project("runs", "prometheus").out
+
     def test_labels_cannot_break_a_line(self, project: Project) -> None:
         hostile_run(project)
         assert len(self.samples(project("runs", "prometheus").out)) == 6
@@ -179,12 +190,30 @@ class TestFiles:
         assert (ran.root / "out").read_bytes() == ran("runs", what).stdout
 
     @pytest.mark.parametrize("out", ["nowhere/out", ".", "token/out"])
-    def test_one_that_cannot_be_written(self, ran: Project, out: str) -> None:
+    def test_a_place_that_is_not_there(self, ran: Project, out: str) -> None:
         before = ran.files()
         done = ran("runs", "trace", "-o", out)
-        assert (done.code, done.out) == (3, "")
+        assert (done.code, done.out) == (2, "")
         assert re.fullmatch(r"lorchestra: \S*: cannot be written: .+\n", done.err)
         assert ran.files() == before
+
+    def test_a_link_and_permissions_stay(self, ran: Project) -> None:
+        (ran.root / "real").write_bytes(b"before")
+        (ran.root / "real").chmod(0o604)
+        (ran.root / "link").symlink_to("real")
+        assert ran("runs", "junit", "-o", "link").code == 0
+        assert (ran.root / "link").is_symlink()
+        assert (ran.root / "real").read_bytes() == ran("runs", "junit").stdout
+        assert (ran.root / "real").stat().st_mode & 0o777 == 0o604
+
+    def test_a_device_is_written_to_and_not_replaced(self, ran: Project) -> None:
+        assert ran("runs", "junit", "-o", "/dev/null").code == 0
+        assert Path("/dev/null").is_char_device()
+
+    def test_a_full_device_is_no_mistake_of_use(self, ran: Project) -> None:
+        done = ran("runs", "junit", "-o", "/dev/full")
+        assert (done.code, done.out) == (3, "")
+        assert done.err.startswith("lorchestra: /dev/full: cannot be written: ")
 
 
 class TestGraph:
