@@ -185,16 +185,21 @@ class JobAttempt:
         """Record the run that this attempt is, where the job is a pipeline."""
         self._log.append("child_run", child=run_id)
 
+    def write_to(self, log: int, text: str) -> None:
+        """Write a line of our own into a log, without secrets: one cut short is no more found."""
+        os.write(log, f"lorchestra: {self._around.mask.message(text)}\n".encode())
+
     def _append(self, event: str, /, **fields: Any) -> None:
         """Append a record of the function's own."""
-        masked = self._around.mask.data(fields)
-        self._around.interruptible.shield(lambda: self._log.append(event, **masked))
+        mask = self._around.mask
+        masked = mask.data(fields)
+        self._around.interruptible.shield(lambda: self._log.append(mask.data(event), **masked))
 
     def _execute(self, log: int) -> Outcome:
         try:
             job = bound(self.job, self._around.values.scope)
         except ReferenceFailedError as error:
-            os.write(log, f"lorchestra: {error}\n".encode())
+            self.write_to(log, str(error))
             return Outcome("failed", error=str(error))
         action = job.action
         match action:
@@ -203,7 +208,7 @@ class JobAttempt:
             case SubPipeline():
                 return self._nested(action, log)
             case Broken():
-                os.write(log, f"lorchestra: {action.reason}\n".encode())
+                self.write_to(log, action.reason)
                 return Outcome("failed", error=action.reason)
             case Command():
                 return self._process(job, action.argv, log)
@@ -293,7 +298,7 @@ class JobAttempt:
     def _masked(self, outcome: Outcome) -> Outcome:
         if outcome.error is None:
             return outcome
-        return replace(outcome, error=self._around.mask.data(outcome.error))
+        return replace(outcome, error=self._around.mask.message(outcome.error))
 
     def _allowed(self, outcome: Outcome) -> Outcome:
         """Mark a failure that has no consequences."""

@@ -17,6 +17,7 @@ from lorchestra.capture import printing_to
 from lorchestra.context import CurrentJob, set_current_job
 from lorchestra.model import Call, Outcome
 from lorchestra.signals import Interruptible
+from lorchestra.wording import cut
 
 _MAX_ERROR = 2000
 _OWN_MODULES = frozenset({__name__, Interruptible.__module__})
@@ -96,7 +97,7 @@ def _text(value: object) -> str:
 
 def _storable(text: str) -> str:
     """The text without what a record cannot hold, and not too long for one."""
-    return text[:_MAX_ERROR].encode(errors="backslashreplace").decode()
+    return cut(text, _MAX_ERROR).encode(errors="backslashreplace").decode()
 
 
 def _write(log: int, text: str) -> None:

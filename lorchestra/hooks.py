@@ -134,7 +134,7 @@ class RunHooks:
             except ReferenceFailedError as failure:
                 error = str(failure)
             if error is not None:
-                self.tell(moment, number, printable(self.mask.text(error)))
+                self.tell(moment, number, printable(self.mask.message(error)))
 
     def _run_one(
         self, hook: Hook, moment: Moment, summary: Mapping[str, Any], stop: Stop

@@ -11,6 +11,7 @@ from typing import Any
 
 SHORTEST = 4  # of a shorter one every other word would be masked
 MASKED = "***"
+_ELLIPSIS = "..."  # what `wording.cut` puts where it cuts a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,30 @@ class Mask:
         masked = self.content(text.encode("utf-8", "surrogatepass"))
         return masked.decode("utf-8", "surrogatepass")
 
+    def message(self, text: str) -> str:
+        """The same for a message, which may have quoted a value, and cut it with an ellipsis.
+
+        It was made where nobody knew what is secret, so what is left of a secret may be any
+        beginning of it.
+        """
+        *cut, rest = self.text(text).split(_ELLIPSIS)
+        return _ELLIPSIS.join([*map(self._without_beginning, cut), rest])
+
+    def _without_beginning(self, text: str) -> str:
+        content = text.encode("utf-8", "surrogatepass")
+        size = max((_beginning(pattern, content) for pattern in self._patterns), default=0)
+        return content[: len(content) - size].decode("utf-8", "replace") + MASKED * bool(size)
+
     def data(self, data: Any) -> Any:
-        """The value without secrets in its texts and in its keys, at any depth."""
+        """The value without secrets in its texts and in its keys, at any depth.
+
+        A number that is a secret, but for its sign, is masked too: then a text stands there.
+        """
         if self._pattern is None:
             return data
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            digits = repr(data).removeprefix("-").encode()
+            return MASKED if self._pattern.fullmatch(digits) else data
         if isinstance(data, str):
             return self.text(data)
         if isinstance(data, Mapping):
@@ -124,6 +145,12 @@ def _forms(value: str) -> Iterator[str]:
         yield json.dumps(text, ensure_ascii=False)[1:-1]
         yield repr(text)[1:-1]
         yield shlex.quote(text).removeprefix("'").removesuffix("'")
+
+
+def _beginning(pattern: bytes, content: bytes) -> int:
+    """How many bytes at the end of the content are the beginning of a pattern."""
+    sizes = range(min(len(pattern) - 1, len(content)), SHORTEST - 1, -1)
+    return next((size for size in sizes if content.endswith(pattern[:size])), 0)
 
 
 def _overlap(pattern: bytes, content: bytes) -> int:

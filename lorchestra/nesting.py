@@ -179,7 +179,7 @@ class Children:
                 outer = Outer(around, job, stop, on_open)
                 ended = self._begin(pipeline, options, hear, outer)
         except (LorchestraError, *_REFUSED) as error:
-            os.write(log, f"lorchestra: {error}\n".encode())
+            attempt.write_to(log, str(error))
             return Outcome("failed", error=str(error))
         finally:
             around.stop.leave(child)

@@ -26,6 +26,7 @@ from lorchestra.context import MARKS, MARKS_OF_HOOKS
 from lorchestra.deadline import Deadline, Limit
 from lorchestra.model import Outcome
 from lorchestra.stop import Cause, Stop
+from lorchestra.wording import cut
 
 if TYPE_CHECKING:
     import psutil
@@ -372,6 +373,6 @@ def _signal_name(number: int) -> str:
 def _why_not_started(argv: Sequence[str] | str, cwd: Path, error: OSError | ValueError) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if not os.path.isdir(cwd):
-        return f"cannot start in the folder {str(cwd)[:_MAX_SHOWN]!r}: {reason}"
+        return f"cannot start in the folder {cut(str(cwd), _MAX_SHOWN)!r}: {reason}"
     program = argv if isinstance(argv, str) else argv[0]
-    return f"cannot start {program[:_MAX_SHOWN]!r}: {reason}"
+    return f"cannot start {cut(program, _MAX_SHOWN)!r}: {reason}"

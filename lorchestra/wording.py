@@ -16,10 +16,16 @@ def printable(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text in quotes, on one line, cut after 60 characters."""
-    if len(text) > _QUOTED_LENGTH:
-        text = text[: _QUOTED_LENGTH - 3] + "..."
-    return repr(text)
+    """The text in quotes, on one line, of at most 60 characters."""
+    return repr(cut(text, _QUOTED_LENGTH))
+
+
+def cut(text: str, at_most: int) -> str:
+    """The text, or as much of it, with an ellipsis, as fits into so many characters.
+
+    The ellipsis tells who masks secrets that one may end there.
+    """
+    return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
 
 
 def near(word: str, known: Iterable[str], at_most: int = 3) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lorchestra.progress.failures import Failures
 from lorchestra.report import log_tail
 from lorchestra.runner import run_pipeline
 from lorchestra.secretvalues import read_secrets
+from lorchestra.wording import cut
 from tests.lorchestra.running import Ran, Runner, call, command, module, shell
 
 secret_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=12)
@@ -44,11 +45,34 @@ def test_of_two_secrets_the_longer_one_is_masked_whole() -> None:
     assert Mask(["pass", "password"]).text("password pass") == "*** ***"
 
 
-def test_in_a_value_the_texts_are_masked_and_nothing_else() -> None:
-    data = {"hunter2": ["x hunter2", 1234567, None, {"y": ("hunter2",)}]}
-    masked = {"***": ["x ***", 1234567, None, {"y": ("***",)}]}
+def test_in_a_value_texts_keys_and_numbers_that_are_secrets_are_masked() -> None:
+    data = {"hunter2": ["x hunter2", 1234567, -1234567, 12345678, True, None, {"y": ("hunter2",)}]}
+    masked = {"***": ["x ***", "***", "***", 12345678, True, None, {"y": ("***",)}]}
     assert Mask(["hunter2", "1234567"]).data(data) == masked
     assert Mask().data(data) is data
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("not 'github_pat_QQ...'", "not '***...'"),
+        ("not 'Bearer github...' but 'githu...'", "not 'Bearer ***...' but '***...'"),
+        ("github_pat_QQ", "github_pat_QQ"),
+        ("git...", "git..."),
+        ("wait... github_pat_QQQQ...", "wait... ***..."),
+    ],
+)
+def test_in_a_message_what_was_cut_is_masked(text: str, masked: str) -> None:
+    assert Mask(["github_pat_QQQQ"]).message(text) == masked
+
+
+@given(secret_texts, st.integers(1, 30), st.text(max_size=30))
+def test_no_message_that_quotes_and_cuts_shows_more_than_three_of_a_secret(
+    secret: str, at_most: int, before: str
+) -> None:
+    shown = Mask([secret]).message(cut(before + secret, len(before) + max(3, at_most)))
+    left = shown.removeprefix(before[: len(shown)])
+    assert not any(secret[:size] in left for size in range(4, len(secret))) or secret in before
 
 
 @given(st.lists(secret_texts, max_size=3), st.text(max_size=30), st.data())

@@ -228,3 +228,50 @@ def test_what_a_function_records_is_masked(project: Project) -> None:
     (got,) = (each for each in project.store.read(run_id).records() if each["event"] == "got")
     assert (got["token"], got["***"]) == ("***", 1)
     assert_not_recorded(project)
+
+
+LONG = "github_pat_" + "Q" * 82
+INNER = {"n": {"type": "int", "default": 0}}
+QUOTING: dict[str, dict[str, Any]] = {
+    "a parameter": {"pipeline": "inner", "with": {"n": "@env.TOKEN"}},
+    "an error that is cut": {"call": "failing:fail", "with": {"text": "@env.TOKEN"}},
+    "a program": {"command": ["no/" + "x" * 950 + "${env.TOKEN}"]},
+    "a folder": {"run": "true", "cwd": "no/" + ("x" * 97 + "/") * 8 + "${env.TOKEN}${env.TOKEN}"},
+}
+
+
+@pytest.mark.parametrize("job", QUOTING.values(), ids=QUOTING)
+def test_an_error_that_quotes_and_cuts_a_secret_shows_nothing_of_it(
+    project: Project, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", LONG)
+    project.pipeline({"x": "true"}, name="inner.yaml", params=INNER)
+    project.pipeline({"a": job}, secrets=["TOKEN"])
+    project.write("failing.py", "def fail(text): raise ValueError('x' * 1950 + text)\n")
+    done = project.run("--json")
+    shown = done.out + done.err + project("runs", "show", "last", "--json").out
+    shown += "".join(path.read_text() for path in (project.root / ".lorchestra").rglob("*.jsonl"))
+    assert done.code == 1
+    assert "github_pat" not in shown
+    assert "***" in shown
+
+
+def test_a_secret_that_is_a_number_is_masked_where_it_is_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "73219846")
+    write(project, {"run": "printf '{\"token\": %s}' $TOKEN > $LORCHESTRA_OUTPUT"})
+    project.write("ok")
+    project.write("ran")
+    assert project.run().code == 0
+    job = project.store.read(project.store.run_ids()[0]).jobs["fetch"]
+    assert (job.output, job.output_is_masked) == ({"token": "***"}, True)
+
+
+def test_the_name_of_an_event_is_masked(project: Project) -> None:
+    function = "def f(name): lorchestra.current_job().append(name)"
+    project.write("naming.py", f"import lorchestra\n{function}")
+    job = {"call": "naming:f", "with": {"name": "@env.TOKEN"}}
+    project.pipeline({"a": job}, secrets=["TOKEN"])
+    assert project.run().code == 0
+    assert_not_recorded(project)
