@@ -331,7 +331,8 @@ class RunStore:
 
         Args:
             run_id: The run.
-            dry_run: Say what would be done, and write nothing.
+            dry_run: Say what would be done, and write nothing in the store: a copy of the run's
+                records is repaired, in the system's temporary folder, which has to have the room.
 
         Raises:
             RunNotFoundError: There is no such run.

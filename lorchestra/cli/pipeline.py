@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     from lorchestra.model import Pipeline
     from lorchestra.orphans import OrphanRule
     from lorchestra.runner import RunResult
-    from runstore import GuardTimeoutError, RunIsAliveError, RunResumedError, RunStore
+    from runstore import (
+        Durability,
+        GuardTimeoutError,
+        RunIsAliveError,
+        RunResumedError,
+        RunStore,
+    )
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
@@ -178,32 +184,38 @@ def command(
         if plan is not None:
             plan.show(as_json=as_json)
         return
-    from runstore import GuardTimeoutError, RunIsAliveError, RunResumedError, RunStore
-
     where = ["--store", str(store)] if store else []
     again = shlex.join(["lorchestra", "pipeline", name, *where])
     shown = shlex.join(["lorchestra", "runs", "show", *where])
-    refuse_mixed(progress or "", output)
-    progress, output = progress or config.progress or "auto", output or config.output
-    durability = durability or config.durability or "disk"
+    progress = progress or config.progress or "auto"
+    refuse_mixed(progress, output)
+    output = output or config.output
     command = _Command(
         pipeline, options, progress, output, resume, run_key, orphans, again, shown, as_json
     )
-    run_store = RunStore(folder or "", durability, "filelock" if guard else None)
+    durability = durability or config.durability or "disk"
+    sys.exit(_guarded(command, str(folder), durability, guard))
+
+
+def _guarded(command: _Command, folder: str, durability: Durability, guard: str | None) -> int:
+    """Run what was asked for, or leave it or wait where another run is at work; the exit code."""
+    from runstore import GuardTimeoutError, RunIsAliveError, RunResumedError, RunStore
+
+    store = RunStore(folder, durability, "filelock" if guard else None)
     while True:
         try:
-            sys.exit(command.run(run_store))
+            return command.run(store)
         except (GuardTimeoutError, RunIsAliveError, RunResumedError) as error:
             if guard in {None, "fail"}:
-                _name_orphans(run_store, error)
+                _name_orphans(store, error)
                 raise
             if guard == "skip":
-                _say_skipped(pipeline, error, as_json=as_json)
-                return
+                _say_skipped(command.pipeline, error, as_json=command.as_json)
+                return EXIT_OK
             say(f"lorchestra: {error}; waiting for it")
             if isinstance(error, RunIsAliveError):
-                _wait_for_run(run_store, error.run_id)
-            run_store = RunStore(folder or "", durability, "filelock", guard_timeout_s=-1)
+                _wait_for_run(store, error.run_id)
+            store = RunStore(folder, durability, "filelock", guard_timeout_s=-1)
 
 
 def _name_orphans(store: RunStore, error: Exception) -> None:

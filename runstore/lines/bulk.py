@@ -104,13 +104,13 @@ def last_in_good_order(lines: Sequence[bytes], n: int, previous: str) -> str | N
     contents = [line[:-_TAIL_BYTES] for line in lines]
     checksums = pack(f">{count}I", *map(crc32, contents)).hex().encode()
     before = previous.encode() + checksums[:-_CRC_BYTES]
-    runs = list(_runs(n, count))
-    if not _end_with(lines, checksums) or not _begin_with(contents, n, runs, before):
+    stretches = list(_stretches(n, count))
+    if not _end_with(lines, checksums) or not _begin_with(contents, n, stretches, before):
         return None
-    return checksums[-_CRC_BYTES:].decode() if _have_events(contents, runs) else None
+    return checksums[-_CRC_BYTES:].decode() if _have_events(contents, stretches) else None
 
 
-class Run(NamedTuple):
+class Stretch(NamedTuple):
     """Lines whose numbers have the same number of digits: those from the first to before the last.
 
     Attributes:
@@ -124,24 +124,24 @@ class Run(NamedTuple):
     at: int
 
 
-def _runs(n: int, count: int) -> Iterator[Run]:
+def _stretches(n: int, count: int) -> Iterator[Stretch]:
     first = 0
     while first < count:
         digits = len(str(n + first))
         last = min(count, 10**digits - n)
-        yield Run(first, last, len(_NUMBER) + digits)
+        yield Stretch(first, last, len(_NUMBER) + digits)
         first = last
 
 
 def _cut(
-    contents: Sequence[bytes], runs: Sequence[Run], begin: int | None, end: int
+    contents: Sequence[bytes], stretches: Sequence[Stretch], begin: int | None, end: int
 ) -> list[bytes]:
     """The bytes to one place, from another or from the start, counted from where numbers end."""
     parts: list[bytes] = []
-    for run in runs:
-        of_run = contents if len(runs) == 1 else contents[run.first : run.last]
-        start, stop = None if begin is None else run.at + begin, run.at + end
-        parts += [content[start:stop] for content in of_run]
+    for stretch in stretches:
+        own = contents if len(stretches) == 1 else contents[stretch.first : stretch.last]
+        start, stop = None if begin is None else stretch.at + begin, stretch.at + end
+        parts += [content[start:stop] for content in own]
     return parts
 
 
@@ -156,12 +156,14 @@ def _end_with(lines: Sequence[bytes], checksums: bytes) -> bool:
     )
 
 
-def _begin_with(contents: Sequence[bytes], n: int, runs: Sequence[Run], checksums: bytes) -> bool:
+def _begin_with(
+    contents: Sequence[bytes], n: int, stretches: Sequence[Stretch], checksums: bytes
+) -> bool:
     count = len(contents)
     numbers = (_NUMBER + b"%d") * count % tuple(range(n, n + count))
-    if b"".join(_cut(contents, runs, None, 0)) != numbers:
+    if b"".join(_cut(contents, stretches, None, 0)) != numbers:
         return False
-    heads, at = Table(_cut(contents, runs, 0, _EVENTS_AT)), 0
+    heads, at = Table(_cut(contents, stretches, 0, _EVENTS_AT)), 0
     if not heads.is_whole(_EVENTS_AT):
         return False
     for text, values, size in zip(
@@ -177,8 +179,8 @@ def _begin_with(contents: Sequence[bytes], n: int, runs: Sequence[Run], checksum
     return True
 
 
-def _have_events(contents: Sequence[bytes], runs: Sequence[Run]) -> bool:
-    at = runs[0].at + _EVENTS_AT
+def _have_events(contents: Sequence[bytes], stretches: Sequence[Stretch]) -> bool:
+    at = stretches[0].at + _EVENTS_AT
     first = EVENT_END.match(contents[0], at)
     if first is None:
         return False
@@ -186,12 +188,12 @@ def _have_events(contents: Sequence[bytes], runs: Sequence[Run]) -> bool:
     if event in _SAY_MORE:
         return False
     # Most often they are all the same.
-    events = _cut(contents, runs, _EVENTS_AT, _EVENTS_AT + len(event))
+    events = _cut(contents, stretches, _EVENTS_AT, _EVENTS_AT + len(event))
     if b"".join(events) == event * len(contents):
         return True
     matches = (
-        EVENT_END.match(content, run.at + _EVENTS_AT)
-        for run in runs
-        for content in contents[run.first : run.last]
+        EVENT_END.match(content, stretch.at + _EVENTS_AT)
+        for stretch in stretches
+        for content in contents[stretch.first : stretch.last]
     )
     return all(match is not None and match[0] not in _SAY_MORE for match in matches)

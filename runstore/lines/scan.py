@@ -122,17 +122,19 @@ class Judge:
         The first record of a file stands alone, since it says whose it is, and the last one, since
         it is held against its witness.
         """
-        n = self._next_n
-        if self.ended or n == 0:
-            return 1
-        before_witness = MANY if self.witness is None else self.witness.n - n
-        return max(1, min(MANY, before_witness))
+        return max(1, min(MANY, self._room()))
+
+    def _room(self) -> int:
+        """How many of the next lines are neither the first of the file nor the last."""
+        if self.ended or self._next_n == 0:
+            return 0
+        return MANY if self.witness is None else self.witness.n - self._next_n
 
     def take_all(self, lines: Sequence[bytes]) -> Block | None:
         """Judge the next lines all at once; None: they take a closer look, none is judged yet."""
-        n, last_n = self._next_n, self._next_n + len(lines) - 1
-        if self.ended or n == 0 or (self.witness is not None and last_n >= self.witness.n):
+        if len(lines) > self._room():
             return None
+        n, last_n = self._next_n, self._next_n + len(lines) - 1
         crc = last_in_good_order(lines, n, self._previous)
         if crc is None:
             return None

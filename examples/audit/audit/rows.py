@@ -1,6 +1,6 @@
 """Rows on disk: JSON lines, the first of which says where the rows come from.
 
-    {"kind": "files", "prefix": "/work/.venv", "python": "3.13.0", "run": "...", "attempt": 1, ...}
+    {"kind": "files", "prefix": "/srv/.venv", "python": "3.13.0", "run": "...", "attempt": 1, ...}
     {"idempotency_key": "9f86d0...", "distribution": "click", "path": "click/core.py", ...}
 
 A row's key is made from what the row is about, never from when or by which run it was made: the

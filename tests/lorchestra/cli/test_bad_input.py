@@ -434,3 +434,11 @@ def test_the_program_itself_ends_with_the_same_code_and_line(project: Project) -
     project.write("p.yaml", GOOD)
     done = project.process("pipeline", "p", env=environment(LORCHESTRA_MAX_WORKERS="0"))
     assert_refused(done, 2, "LORCHESTRA_MAX_WORKERS: must be a whole number of at least 1, not '0'")
+
+
+def test_lines_of_jobs_do_not_come_between_those_for_programs(project: Project) -> None:
+    project.write("p.yaml", GOOD)
+    text = "--output grouped is for people, and --progress json for programs: choose one"
+    assert_refused(project.run("--progress", "json", "--output", "grouped"), 2, text)
+    project.write("lorchestra.toml", 'progress = "json"\n')
+    assert_refused(project.run("--output", "grouped"), 2, text)
