@@ -86,7 +86,7 @@ def printing_to(log: int) -> Iterator[None]:
     output = LogStream(log)
     _streams.set(_Streams(io.TextIOWrapper(io.BytesIO()), output))
     # A function that is given up prints on, and must not hit the data on stdout after the run.
-    with captured():
+    with captured(), _alone_at_first():
         try:
             yield
         finally:
@@ -98,6 +98,26 @@ def printing_to(log: int) -> Iterator[None]:
 _turn = threading.Lock()
 _users = 0
 _put_back: Callable[[], None]
+_functions = 0
+_routers: tuple[TextIO, TextIO, TextIO]
+
+
+@contextlib.contextmanager
+def _alone_at_first() -> Iterator[None]:
+    """Take away what an earlier function has left in place of the standard streams.
+
+    Not while others are running: it may be theirs, and for a time only.
+    """
+    global _functions  # noqa: PLW0603 - as below
+    with _turn:
+        if _functions == 0:
+            sys.stdin, sys.stdout, sys.stderr = _routers
+        _functions += 1
+    try:
+        yield
+    finally:
+        with _turn:
+            _functions -= 1
 
 
 @contextlib.contextmanager
@@ -119,15 +139,19 @@ def captured() -> Iterator[None]:
 
 def _install() -> Callable[[], None]:
     """Replace the standard streams; gives what puts them back, whatever stands there by then."""
+    global _routers  # noqa: PLW0603 - the standard streams are the process's, so are these
     stdin, stdout, stderr = sys.stdin, sys.stdout, sys.stderr
 
     def output(streams: _Streams) -> TextIO:
         # What a thread prints that outlives its job's function must not mix with data on stdout.
         return stderr if streams.output.closed else streams.output
 
-    sys.stdin = cast("TextIO", _Router(stdin, lambda streams: streams.stdin))
-    sys.stdout = cast("TextIO", _Router(stdout, output))
-    sys.stderr = cast("TextIO", _Router(stderr, output))
+    _routers = (
+        cast("TextIO", _Router(stdin, lambda streams: streams.stdin)),
+        cast("TextIO", _Router(stdout, output)),
+        cast("TextIO", _Router(stderr, output)),
+    )
+    sys.stdin, sys.stdout, sys.stderr = _routers
     start = threading.Thread.start
     if not getattr(sys.flags, "thread_inherit_context", False):
         threading.Thread.start = _in_same_context(start)  # type: ignore[method-assign]

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lorchestra.errors import ConfigError
-from lorchestra.masking import Secret, secrets_in
 from lorchestra.paths import absolute, shown_path
 from lorchestra.quota import RATE_EXAMPLES, Quota, Rate, Scope, most_capacity, name_mistake, rate_in
+from lorchestra.seats import MOST_WORKERS
 from lorchestra.wording import did_you_mean, near, quoted
 
 OWN_FILE = "lorchestra.toml"
@@ -43,7 +43,6 @@ _CHOICES = {
     "progress": ("auto", "plain", "json", "none"),
     "output": ("prefixed", "grouped", "failed", "none"),
 }
-_MOST_WORKERS = 1_000_000
 
 Word = TypeVar("Word", bound=str)
 
@@ -61,9 +60,9 @@ class Config:
         guard: `fail`, `wait`, `skip` or `none`.
         progress: `auto`, `plain`, `json` or `none`.
         output: `prefixed`, `grouped`, `failed` or `none`.
-        secrets: What is not to be shown.
         limits: What jobs share.
-        hooks: What is done when a run begins and ends, as the file has it; `loader` reads it.
+        secrets: What is not to be shown, as the file has it; `loader` reads it.
+        hooks: What is done when a run begins and ends, likewise.
     """
 
     root: Path
@@ -74,8 +73,8 @@ class Config:
     guard: str | None = None
     progress: str | None = None
     output: str | None = None
-    secrets: tuple[Secret, ...] = ()
     limits: tuple[Quota, ...] = ()
+    secrets: Any = None
     hooks: Any = None
 
 
@@ -87,7 +86,7 @@ def find_root(start: Path) -> Path:
     """
     start = absolute(start)
     for folder in (start, *start.parents):
-        if os.path.isfile(folder / OWN_FILE) or _shared_settings(folder) is not None:
+        if os.path.lexists(folder / OWN_FILE) or _shared_settings(folder) is not None:
             return folder
     return start
 
@@ -102,7 +101,7 @@ def load_config(root: Path) -> Config:
         ConfigError: The file is not TOML, or a setting is unknown or of the wrong type.
     """
     root = absolute(root)
-    if os.path.isfile(own := root / OWN_FILE):
+    if os.path.lexists(own := root / OWN_FILE):
         return _config(root, own, _parsed(own, _read(own)))
     if (settings := _shared_settings(root)) is not None:
         return _config(root, root / SHARED_FILE, settings)
@@ -154,16 +153,17 @@ def _config(root: Path, source: Path, settings: Any) -> Config:
             for name, known in _CHOICES.items()
             if name in settings
         },
-        secrets=_secrets(source, settings.get("secrets", [])),
         limits=_limits(source, settings.get("limits", {})),
+        secrets=settings.get("secrets"),
         hooks=settings.get("hooks"),
     )
 
 
 def _workers(source: Path, value: Any) -> int | None:
-    if value is None or (type(value) is int and 1 <= value <= _MOST_WORKERS):
+    if value is None or (type(value) is int and 1 <= value <= MOST_WORKERS):
         return value
-    raise _error(source, f"max_workers must be a whole number of at least 1, not {value!r}")
+    must = f"a whole number from 1 to {MOST_WORKERS:,}"
+    raise _error(source, f"max_workers must be {must}, not {value!r}")
 
 
 def _choice(source: Path, name: str, value: Any, known: Sequence[Word]) -> Word:
@@ -171,14 +171,6 @@ def _choice(source: Path, name: str, value: Any, known: Sequence[Word]) -> Word:
         guesses = did_you_mean(near(str(value), known))
         raise _error(source, f"{name} must be one of {', '.join(known)}, not {value!r}{guesses}")
     return cast(Word, value)
-
-
-def _secrets(source: Path, value: Any) -> tuple[Secret, ...]:
-    found = secrets_in(value)
-    if not isinstance(value, list) or len(found) != len(value):
-        wrong = 'secrets must be a list of names, or of {NAME = {file = "path"}}'
-        raise _error(source, wrong)
-    return tuple(found)
 
 
 def _limits(source: Path, value: Any) -> tuple[Quota, ...]:

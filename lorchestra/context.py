@@ -156,8 +156,17 @@ def set_current_job(job: CurrentJob) -> None:
 def _from_environment(variables: Mapping[str, str]) -> CurrentJob | None:
     try:
         attempt = int(variables[ATTEMPT])
-        return CurrentJob(
-            Identity(variables[RUN_ID], variables[JOB_ID], attempt, variables[IDEMPOTENCY_KEY])
+        identity = Identity(
+            variables[RUN_ID], variables[JOB_ID], attempt, variables[IDEMPOTENCY_KEY]
         )
     except (KeyError, ValueError):
         return None
+    return CurrentJob(identity, _refuse)
+
+
+def _refuse(_event: str, /, **_fields: Any) -> None:
+    # Its file has one writer, which is the runner.
+    raise RuntimeError(
+        "a function in a process of its own appends no records: return a value, which is recorded "
+        "as its output, or leave out isolation and timeout"
+    )

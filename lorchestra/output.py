@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from lorchestra.jsonvalues import parsed_json
+
 MAX_OUTPUT_BYTES = 1_000_000
 
 
@@ -23,7 +25,8 @@ def read_output(path: str, *, only_object: bool = True) -> Any:
         only_object: Whether any JSON value will not do.
 
     Raises:
-        OutputError: It is longer than 1,000,000 bytes or no JSON object.
+        OutputError: It is longer than 1,000,000 bytes, no JSON object, or has an integer that no
+            record can hold.
     """
     try:
         # Most jobs leave nothing: the plainest call is the soonest to say so.
@@ -38,9 +41,11 @@ def read_output(path: str, *, only_object: bool = True) -> Any:
     if len(content) > MAX_OUTPUT_BYTES:
         raise OutputError(f"its output is longer than {MAX_OUTPUT_BYTES} bytes")
     try:
-        output = orjson.loads(content)
+        output = parsed_json(content)
     except orjson.JSONDecodeError as error:
         raise OutputError(f"its output is not JSON: {error}") from None
+    except ValueError as error:
+        raise OutputError(f"its output cannot be recorded: {error}") from None
     if only_object and not isinstance(output, dict):
         raise OutputError(f"its output is a JSON {_kind(output)}, not an object")
     return output

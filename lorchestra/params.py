@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from lorchestra.errors import ParameterError
+from lorchestra.jsonvalues import INTEGERS, parsed_json
 from lorchestra.masking import MASKED
 from lorchestra.model import Parameter, ParameterType
 from lorchestra.wording import did_you_mean, near, quoted
@@ -21,7 +22,6 @@ KINDS: Mapping[ParameterType, str] = {
     "bool": "true or false",
     "list": "a list",
 }
-_INTEGERS = range(-(2**63), 2**64)  # what a record can hold
 # Python's own int() and float() take 1_000 and the digits of every script.
 _INTEGER = re.compile(r"[-+]?[0-9]{1,20}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
@@ -69,16 +69,37 @@ def param_values(known: Mapping[str, Parameter], given: Mapping[str, Any]) -> di
         ParameterError: One is unknown, missing, of another type, or none of its choices; it lists
             all mistakes.
     """
-    mistakes = [_unknown(name, known) for name in given if name not in known]
-    for name, parameter in known.items():
-        if name in given:
-            mistake = value_mistake(parameter, given[name])
-            mistakes += [f"parameter {name} {mistake}"] if mistake else []
-        elif parameter.required:
-            mistakes.append(f"parameter {name} must be given")
+    mistakes = _mistakes(known, given)
+    mistakes += [
+        f"parameter {name} must be given"
+        for name, parameter in known.items()
+        if parameter.required and name not in given
+    ]
     if mistakes:
         raise ParameterError(mistakes)
     return {name: given.get(name, parameter.default) for name, parameter in known.items()}
+
+
+def refuse_values(known: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
+    """Refuse values that a pipeline does not take; others may be missing yet.
+
+    Args:
+        known: The parameters that there are.
+        given: Values by name.
+
+    Raises:
+        ParameterError: One is unknown, of another type, or none of its choices; it lists all.
+    """
+    if mistakes := _mistakes(known, given):
+        raise ParameterError(mistakes)
+
+
+def _mistakes(known: Mapping[str, Parameter], given: Mapping[str, Any]) -> list[str]:
+    mistakes = [_unknown(name, known) for name in given if name not in known]
+    for name, parameter in known.items():
+        mistake = value_mistake(parameter, given[name]) if name in given else None
+        mistakes += [f"parameter {name} {mistake}"] if mistake else []
+    return mistakes
 
 
 def value_mistake(parameter: Parameter, value: Any) -> str | None:
@@ -138,7 +159,7 @@ def _number(text: str) -> int | float:
 
 def _list(text: str) -> list[Any]:
     if text.lstrip().startswith("["):
-        value: list[Any] = orjson.loads(text)
+        value: list[Any] = parsed_json(text.encode())
         return value
     return _text(text).split(",") if text else []
 
@@ -170,7 +191,7 @@ def _is_of_type(value: Any, kind: ParameterType) -> bool:
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in _INTEGERS
+    return isinstance(value, int) and not isinstance(value, bool) and value in INTEGERS
 
 
 def _is_json(value: Any) -> bool:

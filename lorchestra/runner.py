@@ -53,7 +53,7 @@ from lorchestra.progress import (
 from lorchestra.quota import Quota
 from lorchestra.runkeys import hold, is_done, refuse_other_params, refuse_secret
 from lorchestra.seats import Seats
-from lorchestra.secretvalues import read_secrets
+from lorchestra.secretvalues import read_secrets, secrets_around
 from lorchestra.signals import Interruptible, stop_on_signals
 from lorchestra.stage import StageRun
 from lorchestra.stop import Cause, Stop
@@ -176,6 +176,10 @@ class _Request:
 def _run(request: _Request, on_signal: Callable[[int], object] | None = None) -> RunResult:
     """Run a pipeline, by itself or inside another."""
     pipeline, store, outer = request.options.over(request.pipeline), request.store, request.outer
+    before = None if request.resume is None else store.read(request.resume)
+    if before is not None and outer is None:
+        outside = secrets_around(before.begin, pipeline.secrets, os.environ)
+        pipeline = replace(pipeline, secrets=(*outside, *pipeline.secrets))
     secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
     env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     if request.run_key is not None:
@@ -203,7 +207,7 @@ def _run(request: _Request, on_signal: Callable[[int], object] | None = None) ->
             inner.enter_context(stop_on_signals(stop, interruptible, pipeline.grace_s, heard))
         try:
             key = _held_key(request, told, inner, interruptible)
-            opened = _opened(request, pipeline, key, told, mask, env, interruptible)
+            opened = _opened(request, pipeline, before, key, told, mask, env, interruptible)
         except OSError as error:
             if not isinstance(error, RunStoreError):  # such as a guard that is held
                 ending.hooks = hooks
@@ -280,6 +284,7 @@ class _Opened(NamedTuple):
 def _opened(
     request: _Request,
     pipeline: Pipeline,
+    before: RunView | None,
     key: RunKey | None,
     told: _Handlers,
     mask: Mask,
@@ -288,8 +293,9 @@ def _opened(
 ) -> _Opened | RunView:
     """Open the run: a new one, or one that is gone on with; or give the one that was all."""
     store, options, outer = request.store, request.options, request.outer
-    resume = request.resume if key is None else store.find_run(pipeline.id, key.run_key)
-    before = None if resume is None else store.read(resume)
+    if key is not None:
+        under_key = store.find_run(pipeline.id, key.run_key)
+        before = None if under_key is None else store.read(under_key)
     params = _params(pipeline, options, before)
     sha256, pipeline = pipeline.sha256(), unfold_pipeline(pipeline, params)
     refuse_secret_keys(pipeline.jobs, mask)
@@ -310,13 +316,21 @@ def _opened(
         env,
         unselected,
         interruptible,
-        {} if outer is None else {"parent": outer.parent},
+        _inside(outer, before),
     )
     if before is None:
         run, kept = opening.create(key)
     else:
         run, kept = opening.resume(before, request.orphans, key)
     return _Opened(pipeline, unselected, run, kept)
+
+
+def _inside(outer: Outer | None, before: RunView | None) -> dict[str, Any]:
+    """What is recorded of the run around; one that is gone on with by itself was inside, too."""
+    if outer is not None:
+        return {"parent": outer.parent}
+    parent = None if before is None else before.begin.get("parent")
+    return {} if parent is None else {"parent": parent}
 
 
 def _tell_of_orphan(told: _Handlers, rule: OrphanRule, orphan: Orphan) -> None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+MOST_WORKERS = 1_000_000
+
 
 @dataclass(slots=True)
 class _Row:

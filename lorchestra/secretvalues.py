@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lorchestra.errors import ConfigError
-from lorchestra.masking import Secret
+from lorchestra.masking import Secret, secrets_in
 from lorchestra.paths import shown_path
 
 _MOST_BYTES = 1 << 20
@@ -30,6 +32,35 @@ def read_secrets(secrets: Iterable[Secret], root: Path, env: Mapping[str, str]) 
             values[secret.name] = _content(root / os.path.expanduser(secret.file))
         elif secret.name in env:
             values[secret.name] = env[secret.name]
+    return values
+
+
+def secrets_around(
+    begin: Mapping[str, Any], known: Iterable[Secret], env: Mapping[str, str]
+) -> tuple[Secret, ...]:
+    """The secrets that a run inside another has from that, for when it is gone on with by itself.
+
+    Args:
+        begin: The first record of the run.
+        known: The secrets of its own pipeline.
+        env: The environment.
+
+    Returns:
+        Those whose values are still to be had. A run by itself has none.
+    """
+    names = {secret.name for secret in known}
+    if begin.get("parent") is None:
+        return ()
+    recorded = (each for each in secrets_in(begin.get("secrets")) if each.name not in names)
+    return tuple(secret for secret in recorded if known_values([secret], Path(), env))
+
+
+def known_values(secrets: Iterable[Secret], root: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """As `read_secrets`, without those whose files cannot be read: for what only shows things."""
+    values: dict[str, str] = {}
+    for secret in secrets:
+        with contextlib.suppress(ConfigError):
+            values.update(read_secrets([secret], root, env))
     return values
 
 

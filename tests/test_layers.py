@@ -28,8 +28,8 @@ LAYERS = {
     ],
     "lorchestra": [
         [
-            *("belonging", "durations", "errors", "jobobject", "masking", "paths", "quota"),
-            *("seats", "stop", "tail", "webhook", "wording"),
+            *("belonging", "durations", "errors", "jobobject", "jsonvalues", "masking"),
+            *("paths", "quota", "seats", "stop", "tail", "webhook", "wording"),
         ],
         ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
         [

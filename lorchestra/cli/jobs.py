@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import click
 
 from lorchestra.cli.options import json_option, working_folder
 from lorchestra.cli.printing import say_error, show, show_json
-from lorchestra.config import find_root
+from lorchestra.config import find_root, load_config
 from lorchestra.errors import EXIT_USAGE, LorchestraError
-from lorchestra.loader import find_pipelines, load_job_files, load_pipeline
+from lorchestra.loader import find_pipelines, load_job_files, load_pipeline, secrets_of
+from lorchestra.masking import Mask
 from lorchestra.model import Job
 from lorchestra.paths import shown_path
 from lorchestra.report.plan import action_text, job_text
 from lorchestra.report.text import printable, table
+from lorchestra.secretvalues import known_values
 from lorchestra.wording import did_you_mean, near
 
 
@@ -23,11 +26,15 @@ class JobNotFoundError(LorchestraError, LookupError):
 
 
 class Use(NamedTuple):
-    """A job and where it is used: the pipeline's id and the stage; None: in no pipeline."""
+    """A job and where it is used: the pipeline's id and the stage; None: in no pipeline.
+
+    `mask` takes the secrets of that pipeline, or of the project, out of what is shown.
+    """
 
     job: Job
     pipeline: str | None
     stage: str | None
+    mask: Mask
 
 
 @click.group("jobs", context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,10 +56,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         show_json([_object(use) for use in uses])
     else:
-        rows = [
-            (use.job.id, use.pipeline or "-", use.stage or "-", action_text(use.job.action)[:80])
-            for use in uses
-        ]
+        rows = [_row(use) for use in uses]
         show(table(("JOB", "PIPELINE", "STAGE", "WHAT IT DOES"), rows) if rows else "no jobs")
     if not is_whole:
         raise click.exceptions.Exit(EXIT_USAGE)
@@ -80,6 +84,7 @@ def _uses() -> tuple[list[Use], bool]:
     root = find_root(working_folder())
     uses: list[Use] = []
     is_whole = True
+    config = load_config(root)
     for path in find_pipelines(root):
         try:
             pipeline = load_pipeline(path, root)
@@ -87,8 +92,12 @@ def _uses() -> tuple[list[Use], bool]:
             say_error(error)
             is_whole = False
             continue
+        secrets = (*secrets_of(config), *pipeline.secrets)
+        mask = Mask(known_values(secrets, root, os.environ).values())
         uses += [
-            Use(job, pipeline.id, stage.name) for stage in pipeline.stages for job in stage.jobs
+            Use(job, pipeline.id, stage.name, mask)
+            for stage in pipeline.stages
+            for job in stage.jobs
         ]
     used = {use.job.id for use in uses}
     try:
@@ -96,7 +105,14 @@ def _uses() -> tuple[list[Use], bool]:
     except LorchestraError as error:
         say_error(error)
         return uses, False
-    return uses + [Use(job, None, None) for job in unused], is_whole
+    mask = Mask(known_values(secrets_of(config), root, os.environ).values())
+    return uses + [Use(job, None, None, mask) for job in unused], is_whole
+
+
+def _row(use: Use) -> tuple[str, str, str, str]:
+    texts = (use.job.id, use.pipeline or "-", use.stage or "-", action_text(use.job.action))
+    job_id, pipeline, stage, action = map(use.mask.text, texts)
+    return job_id, pipeline, stage, action[:80]
 
 
 def _text(use: Use) -> str:
@@ -105,11 +121,16 @@ def _text(use: Use) -> str:
         lines.append(f"  defined in: {printable(shown_path(use.job.source))}")
     if use.pipeline is not None:
         lines.append(printable(f"  used in: {use.pipeline}, stage {use.stage}"))
-    return "\n".join(lines)
+    return use.mask.text("\n".join(lines))
 
 
 def _object(use: Use) -> dict[str, object]:
     source = str(use.job.source) if use.job.source else None
+    shown: dict[str, object] = use.mask.data(_definition(use, source))
+    return shown
+
+
+def _definition(use: Use, source: str | None) -> dict[str, object]:
     return {
         "job_id": use.job.id,
         "description": use.job.description,

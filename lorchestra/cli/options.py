@@ -11,6 +11,7 @@ import click
 
 from lorchestra.config import find_root, load_config
 from lorchestra.errors import ConfigError, LorchestraError
+from lorchestra.seats import MOST_WORKERS
 from lorchestra.wording import did_you_mean, near, quoted
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def working_folder() -> Path:
 
 
 def workers(value: str) -> int:
-    """Read an option's number of workers: a whole number of at least 1."""
+    """Read an option's number of workers: a whole number from 1 to 1,000,000."""
     number = _workers(value)
     if number is None:
         raise click.BadParameter(_NOT_WORKERS.format(value))
@@ -70,7 +71,7 @@ def workers(value: str) -> int:
 
 
 _WORKERS_VARIABLE = "LORCHESTRA_MAX_WORKERS"
-_NOT_WORKERS = "must be a whole number of at least 1, not {!r}"
+_NOT_WORKERS = f"must be a whole number from 1 to {MOST_WORKERS:,}, not {{!r}}"
 
 
 def workers_from_environment() -> int | None:
@@ -91,8 +92,8 @@ def workers_from_environment() -> int | None:
 def _workers(value: str) -> int | None:
     digits = str(value).strip()
     # Not int(): it takes 1_000 and the digits of every script.
-    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) >= 1
-    return int(digits) if is_number else None
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 9
+    return int(digits) if is_number and 1 <= int(digits) <= MOST_WORKERS else None
 
 
 class RunReferenceError(LorchestraError, LookupError):

@@ -22,7 +22,14 @@ from lorchestra.cli.options import (
     store_option,
     store_path,
 )
-from lorchestra.cli.planning import Asked, plan_of, say_done, say_nothing_to_resume
+from lorchestra.cli.planning import (
+    Asked,
+    mask_of,
+    plan_of,
+    say_done,
+    say_nothing_to_resume,
+    with_secrets_around,
+)
 from lorchestra.cli.printing import say, show_json
 from lorchestra.cli.selection import (
     max_workers_option,
@@ -35,9 +42,7 @@ from lorchestra.cli.streams import only_data_on_stdout
 from lorchestra.cli.units import Seconds
 from lorchestra.durations import written
 from lorchestra.errors import EXIT_JOB_FAILED, EXIT_OK
-from lorchestra.masking import Mask
 from lorchestra.plan import Options
-from lorchestra.secretvalues import read_secrets
 
 if TYPE_CHECKING:
     from lorchestra.model import Pipeline
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
         RunIsAliveError,
         RunResumedError,
         RunStore,
+        RunView,
     )
 
 
@@ -279,12 +285,13 @@ class _Command:
         if view is None or view.status == "succeeded":
             say_nothing_to_resume(store, self.pipeline, view, as_json=self.as_json)
             return EXIT_OK
-        return self._run(store, view.id)
+        return self._run(store, view)
 
-    def _run(self, store: RunStore, resume: str | None) -> int:
+    def _run(self, store: RunStore, resumed: RunView | None) -> int:
         from lorchestra.runner import run_pipeline
 
-        mask = partial(_mask_of, self.pipeline)
+        pipeline = self.pipeline if resumed is None else with_secrets_around(self.pipeline, resumed)
+        mask = partial(mask_of, pipeline)
         with (
             only_data_on_stdout() as data,
             contextlib.closing(Display(self.progress, self.output, mask, os.environ)) as display,
@@ -294,7 +301,7 @@ class _Command:
                 store,
                 self.options,
                 handlers=display.handlers,
-                resume=resume,
+                resume=None if resumed is None else resumed.id,
                 run_key=self.run_key,
                 orphans=self.orphans,
                 on_signal=lambda _signal: display.stopping(self._grace()),
@@ -343,7 +350,3 @@ def _exit_code(result: RunResult) -> int:
         # would wait for it. Its attempt is recorded, all is printed; there is nothing left to do.
         os._exit(code)
     return code
-
-
-def _mask_of(pipeline: Pipeline) -> Mask:
-    return Mask(read_secrets(pipeline.secrets, pipeline.root, os.environ).values())

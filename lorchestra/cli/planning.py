@@ -18,13 +18,14 @@ from lorchestra.cli.options import (
 )
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.config import Config, load_config
+from lorchestra.errors import ParameterError
 from lorchestra.fanout import folded_jobs, refuse_secret_keys, unfold_pipeline
-from lorchestra.loader import find_pipeline, hooks_of, load_pipeline
+from lorchestra.loader import find_pipeline, hooks_of, load_pipeline, secrets_of
 from lorchestra.masking import Mask
-from lorchestra.params import param_values, parsed_params, resumed_params
+from lorchestra.params import param_values, parsed_params, refuse_values, resumed_params
 from lorchestra.plan import Options, left_out
 from lorchestra.report.text import printable, short
-from lorchestra.secretvalues import read_secrets
+from lorchestra.secretvalues import read_secrets, secrets_around
 from lorchestra.wording import quoted
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Asked:
         """
         path, root = find_pipeline(name, working_folder())
         pipeline, config = load_pipeline(path, root), load_config(root)
-        secrets, hooks = (*config.secrets, *pipeline.secrets), pipeline.hooks + hooks_of(config)
+        secrets = (*secrets_of(config), *pipeline.secrets)
+        hooks = pipeline.hooks + hooks_of(config)
         return cls(root, replace(pipeline, secrets=secrets, hooks=hooks), config)
 
     def workers(self, given: int | None) -> int | None:
@@ -66,8 +68,19 @@ class Asked:
         return given or workers_from_environment() or self.config.max_workers
 
     def params(self, given: tuple[str, ...]) -> dict[str, Any]:
-        """The parameters that were given, as values."""
-        return parsed_params(parameters_of(self.pipeline), given)
+        """The parameters that were given, as values.
+
+        Raises:
+            ParameterError: The pipeline does not take them; no secret is in what it says.
+        """
+        known = parameters_of(self.pipeline)
+        try:
+            values = parsed_params(known, given)
+            refuse_values(known, values)
+        except ParameterError as error:
+            mask = mask_of(self.pipeline)
+            raise ParameterError([mask.message(each) for each in error.mistakes]) from None
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +148,18 @@ def plan_of(
     from lorchestra.runkeys import is_done
     from runstore import RunStore
 
-    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
-    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     view: RunView | None = None
     if folder is not None and (resume is not None or run_key is not None):
-        found = _run_to_go_on_with(
-            pipeline, options, folder, resume, run_key, mask, as_json=as_json
-        )
+        found = _run_to_go_on_with(pipeline, options, folder, resume, run_key, as_json=as_json)
         if isinstance(found, _Said):
             return None
         view = found
     if view is not None:
+        pipeline = with_secrets_around(pipeline, view)
         params = resumed_params(parameters_of(pipeline), view.begin, options.params)
         options = replace(options, params=params)
+    secrets = read_secrets(pipeline.secrets, pipeline.root, os.environ)
+    env, mask = {**os.environ, **secrets}, Mask(secrets.values())
     params = param_values(parameters_of(pipeline), options.params)
     unfolded = unfold_pipeline(pipeline, params)
     refuse_secret_keys(unfolded.jobs, mask)
@@ -164,6 +176,21 @@ def plan_of(
     return Plan(pipeline, unfolded, options, decided.left_out, choices, run_id, mask)
 
 
+def with_secrets_around(pipeline: Pipeline, view: RunView) -> Pipeline:
+    """The pipeline of a run that is gone on with; one inside another has the secrets of that."""
+    around = secrets_around(view.begin, pipeline.secrets, os.environ)
+    return replace(pipeline, secrets=(*around, *pipeline.secrets))
+
+
+def mask_of(pipeline: Pipeline) -> Mask:
+    """What takes a pipeline's secrets out of what is shown of it.
+
+    Raises:
+        ConfigError: The file of one cannot be read.
+    """
+    return Mask(read_secrets(pipeline.secrets, pipeline.root, os.environ).values())
+
+
 class _Said:
     """There is nothing to plan, and that has been said."""
 
@@ -174,7 +201,6 @@ def _run_to_go_on_with(
     folder: Path,
     resume: str | None,
     run_key: str | None,
-    mask: Mask,
     *,
     as_json: bool,
 ) -> RunView | _Said | None:
@@ -189,6 +215,7 @@ def _run_to_go_on_with(
             say_nothing_to_resume(store, pipeline, view, as_json=as_json)
             return _Said()
         return view
+    mask = mask_of(pipeline)
     refuse_secret(run_key, mask)
     if resume is not None and run_id_of_key(store, pipeline, resume, run_key) is None:
         say_nothing_to_resume(store, pipeline, None, as_json=as_json)

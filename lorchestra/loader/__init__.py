@@ -9,5 +9,13 @@ actions, jobs, stages and a pipeline (`actions`, `jobs`, `stages`, `pipelines`),
 from lorchestra.loader.finding import find_pipeline, find_pipelines
 from lorchestra.loader.hooks import hooks_of
 from lorchestra.loader.loading import load_job_files, load_pipeline
+from lorchestra.loader.secrets import secrets_of
 
-__all__ = ["find_pipeline", "find_pipelines", "hooks_of", "load_job_files", "load_pipeline"]
+__all__ = [
+    "find_pipeline",
+    "find_pipelines",
+    "hooks_of",
+    "load_job_files",
+    "load_pipeline",
+    "secrets_of",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any
 
 from lorchestra.binding import mistake_in_hook
 from lorchestra.config import Config
@@ -12,7 +11,7 @@ from lorchestra.errors import ConfigError, ReferenceSyntaxError
 from lorchestra.loader import values
 from lorchestra.loader.actions import read_command
 from lorchestra.loader.fields import Fields
-from lorchestra.loader.nodes import Entry, ListNode, MapNode, Node, ScalarNode
+from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, node_of
 from lorchestra.loader.problems import Mistake, Problems
 from lorchestra.model import Command, Hook, Hooks, Shell, Webhook
 from lorchestra.paths import shown_path
@@ -50,7 +49,7 @@ def hooks_of(config: Config) -> Hooks:
     if config.hooks is None or config.source is None:
         return Hooks()
     problems = Problems(config.source)
-    node = problems.check(values.mapping, _node_of(config.hooks), "hooks")
+    node = problems.check(values.mapping, node_of(config.hooks), "hooks")
     hooks = Hooks() if node is None else _hooks(node, problems, ())
     if found := problems.in_order():
         wrong = "; ".join(problem.message for problem in found)
@@ -75,7 +74,9 @@ def _hook(node: Node, problems: Problems, params: Collection[str]) -> Hook | Non
         return None if line is None else Hook(Shell(line))
     fields = Fields(node, HOOK_KEYS, problems)
     given = [name for name in node.entries if name in _ACTIONS]
-    if len(given) != 1:
+    if len(given) > 1:
+        problems.add(node, f"a hook has one of run, command or url, not {' and '.join(given)}")
+    elif not given:
         problems.add(node, "a hook needs one of run, command or url")
     if "headers" in fields and "url" not in fields:
         problems.add(fields.key("headers"), "headers may only stand beside url")
@@ -132,23 +133,3 @@ def _check(node: Node, problems: Problems, params: Collection[str], *, in_shell:
             for reference in references:
                 if mistake := mistake_in_hook(reference, params):
                     problems.add(node, mistake)
-
-
-def _node_of(value: Any) -> Node:
-    """A value of a TOML file as the YAML of pipelines has it; nothing tells where it stands."""
-    match value:
-        case dict():
-            entries = {
-                name: Entry(ScalarNode(1, 1, "text", name), _node_of(each))
-                for name, each in value.items()
-            }
-            return MapNode(1, 1, entries)
-        case list():
-            return ListNode(1, 1, [_node_of(each) for each in value])
-        case bool():
-            return ScalarNode(1, 1, "bool", str(value).lower())
-        case int():
-            return ScalarNode(1, 1, "int", str(value))
-        case float():
-            return ScalarNode(1, 1, "float", str(value))
-    return ScalarNode(1, 1, "text", str(value))

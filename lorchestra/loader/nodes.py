@@ -7,7 +7,7 @@ text `8080`, as a number of workers it is a number.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lorchestra.wording import quoted
 
@@ -63,3 +63,23 @@ def described(node: Node) -> str:
             return quoted(node.text)
         case _:
             return node.text or "empty"
+
+
+def node_of(value: Any) -> Node:
+    """A value of a TOML file as the YAML of pipelines has it; nothing tells where it stands."""
+    match value:
+        case dict():
+            entries = {
+                name: Entry(ScalarNode(1, 1, "text", name), node_of(each))
+                for name, each in value.items()
+            }
+            return MapNode(1, 1, entries)
+        case list():
+            return ListNode(1, 1, [node_of(each) for each in value])
+        case bool():
+            return ScalarNode(1, 1, "bool", str(value).lower())
+        case int():
+            return ScalarNode(1, 1, "int", str(value))
+        case float():
+            return ScalarNode(1, 1, "float", str(value))
+    return ScalarNode(1, 1, "text", str(value))

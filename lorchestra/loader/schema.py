@@ -12,10 +12,11 @@ from lorchestra.durations import MOST_S
 from lorchestra.loader.hooks import ADDRESS, HEADER
 from lorchestra.loader.jobs import LONGEST_ID_BYTES
 from lorchestra.loader.retries import MOST_RETRIES
-from lorchestra.loader.values import LONGEST_LABEL, MOST_WORKERS
+from lorchestra.loader.values import LONGEST_LABEL
 from lorchestra.model import SCHEDULES
 from lorchestra.params import KINDS
 from lorchestra.quota import MOST_UNITS, NAME_PATTERN, RATE_EXAMPLES, RATE_PATTERN
+from lorchestra.seats import MOST_WORKERS
 
 Schema = dict[str, Any]
 

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable
 
 from lorchestra.durations import EXAMPLES, MOST_S, seconds_in
+from lorchestra.jsonvalues import INTEGERS
 from lorchestra.loader.nodes import ListNode, MapNode, Node, ScalarNode, described
 from lorchestra.loader.problems import Mistake
+from lorchestra.seats import MOST_WORKERS
 
-MOST_WORKERS = 1_000_000
 LONGEST_LABEL = 200
 
-_INTEGERS = range(-(2**63), 2**64)  # what orjson, and so a record, can hold
 _MOST_DIGITS = 20
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -170,7 +170,7 @@ def _integer(written: str) -> int | None:
         number = int(written)
     else:  # Python refuses thousands of digits
         return None
-    return number if number in _INTEGERS else None
+    return number if number in INTEGERS else None
 
 
 def _finite(written: str) -> float | None:

@@ -35,9 +35,13 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 Kind = Literal["code", "double", "single", "arithmetic", "comment", "here", "here as it is"]
 
+# In these a text is a pattern, and quotes in it count also where there are some around it.
+_OF_PATTERN = re.compile(r"\$\{!?(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*?$!#-])(?:\[[^]]*\])?[#%/^,]")
+
 _BLANK = " \t"
 _ENDS_WORD = frozenset(" \t\n;&|()<>`")
 _BEFORE_COMMAND = frozenset({"", "then", "do", "else", "elif", "if", "while", "until", "{", "!"})
+_HERE_BEGINS = re.compile(r"<<-?[ \t]*[^\s;&|()<>`]*\Z")
 _HERE = re.compile(r"<<(-?)[ \t]*((?:'[^'\n]*'|\"[^\"\n]*\"|\\.|[^\s;&|()<>`'\"\\])+)")
 
 
@@ -111,6 +115,8 @@ def _refuse(reference: Reference, place: _Place) -> None:
     if place.is_escaped:
         reason = "a backslash stands before it; write $${ for a literal ${"
         raise ReferenceFailedError(reference, reason)
+    if place.names_here_end:
+        raise ReferenceFailedError(reference, "the end of a here-document cannot be a value")
     if place.kind == "here as it is":
         reason = "the shell puts nothing into a here-document whose end is quoted; unquote it"
         raise ReferenceFailedError(reference, reason)
@@ -135,12 +141,13 @@ class _Place:
 
     kind: Kind
     is_escaped: bool
+    names_here_end: bool
 
 
 def _placed(template: Template) -> Iterator[tuple[str | Reference, _Place]]:
     reader = _Reader()
     for part in template.parts:
-        yield part, _Place(reader.top.kind, reader.is_escaped)
+        yield part, _Place(reader.top.kind, reader.is_escaped, reader.names_here_end)
         if isinstance(part, str):
             reader.read(part)
         else:
@@ -163,10 +170,12 @@ class _Reader:
 
     Attributes:
         is_escaped: Whether a backslash stands before what comes next.
+        names_here_end: Whether what comes next is the word that ends a here-document, or of it.
     """
 
     def __init__(self) -> None:
         self.is_escaped = False
+        self.names_here_end = False
         self._stack = [_Frame("code")]
         self._word = ""
         self._word_before = ""
@@ -179,12 +188,13 @@ class _Reader:
 
     def pass_value(self) -> None:
         """Pass over the place of a value."""
-        self.is_escaped = False
+        self.is_escaped = self.names_here_end = False
         self._word += "\0"
         self._here_line += "\0"
 
     def read(self, text: str) -> None:
         """Read a piece of the line."""
+        self.names_here_end = False
         at = 0
         while at < len(text):
             at += self._read(text, at)
@@ -228,6 +238,9 @@ class _Reader:
             return 3
         elif text.startswith("$(", at):
             self._push("code", ")")
+            return 2
+        elif _OF_PATTERN.match(text, at):
+            self._push("code", "}")
             return 2
         elif text.startswith("${", at):
             kind = self.top.kind if self.top.kind in {"code", "double"} else "double"
@@ -280,6 +293,9 @@ class _Reader:
             self._push("code", "`")
         elif text.startswith("<<<", at):
             return 3
+        elif _HERE_BEGINS.match(text, at):
+            self.names_here_end = True
+            return 2
         elif found := _HERE.match(text, at):
             end = found[2]
             plain = re.sub(r"['\"\\]", "", end)

@@ -43,13 +43,13 @@ def plan_object(
     sha256, scope = pipeline.sha256(), _scope(pipeline, options)
     pipeline = unfold_pipeline(pipeline, scope.params)
     reasons, mask = left_out(pipeline, options), mask or Mask()
-    return {
+    plan = {
         **({} if run_id is None else {"run_id": run_id}),
         "pipeline_id": pipeline.id,
         "source": str(pipeline.source) if pipeline.source else None,
         "root": str(pipeline.root),
         "sha256": sha256,
-        "params": mask.data(scope.params),
+        "params": scope.params,
         "total": len(pipeline.jobs),
         "limits": [
             {
@@ -77,6 +77,8 @@ def plan_object(
             for stage in pipeline.stages
         ],
     }
+    masked: dict[str, Any] = mask.data(plan)
+    return masked
 
 
 def _choice_object(job: Job, choices: Choices) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def plan_text(
             lines.append(f"  for each of {short(_over(stage.loop))}")
         width = min(40, max((len(job_id) for job_id, _ in rows), default=0))
         lines += [f"  {job_id.ljust(width)}  {action}" for job_id, action in rows]
-    return "\n".join(lines)
+    return mask.text("\n".join(lines))
 
 
 def _job_object(job: Job, scope: Scope, mask: Mask, reason: str | None) -> dict[str, Any]:

@@ -35,6 +35,25 @@ class TestFunctions:
             lines = "".join(f"{job} {n}\n{job} {n}\n" for n in range(300))
             assert ran.log(job).decode() == lines
 
+    def test_what_one_leaves_in_place_of_the_streams_is_gone_for_the_next(
+        self, run: Runner
+    ) -> None:
+        name = module(
+            run.root,
+            """
+            import io, sys
+            def spoil():
+                sys.stdout = sys.stderr = io.StringIO()
+                sys.stdin = None
+            def talk():
+                print("out", repr(sys.stdin.read()))
+                print("err", file=sys.stderr)
+            """,
+        )
+        ran = run(call("a", f"{name}:spoil"), call("b", f"{name}:talk"))
+        assert ran.statuses() == {"a": "succeeded", "b": "succeeded"}
+        assert ran.log("b") == b"out ''\nerr\n"
+
     def test_every_way_to_print_leads_there(
         self, run: Runner, capfd: pytest.CaptureFixture[str]
     ) -> None:

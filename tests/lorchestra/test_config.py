@@ -10,6 +10,7 @@ import pytest
 
 from lorchestra.config import Config, find_root, load_config
 from lorchestra.errors import ConfigError
+from lorchestra.loader import secrets_of
 from lorchestra.masking import Secret
 from lorchestra.quota import Quota, Rate
 
@@ -165,10 +166,18 @@ def test_broken_settings_do_not_hide_the_root(root: Path) -> None:
     assert find_root(root) == root
 
 
-def test_folders_in_place_of_the_files_are_passed_by(root: Path) -> None:
-    (root / "lorchestra.toml").mkdir()
+def test_a_folder_in_place_of_a_pyproject_is_passed_by(root: Path) -> None:
     (root / "pyproject.toml").mkdir()
     assert load_config(root) == Config(root)
+
+
+def test_settings_that_are_there_and_cannot_be_read_are_not_passed_by(root: Path) -> None:
+    (root / "lorchestra.toml").symlink_to(root / "not mounted")
+    assert find_root(root) == root
+    assert mistake(root).endswith("lorchestra.toml: cannot be read: No such file or directory")
+    (root / "lorchestra.toml").unlink()
+    (root / "lorchestra.toml").mkdir()
+    assert "lorchestra.toml: cannot be read: " in mistake(root)
 
 
 def test_the_parser_is_imported_only_for_a_file(
@@ -189,26 +198,53 @@ def test_options_may_be_configured(root: Path) -> None:
     config = load_config(root)
     assert (config.max_workers, config.durability) == (4, "os")
     assert (config.guard, config.progress) == ("skip", "none")
-    assert config.secrets == (Secret("TOKEN"), Secret("KEY", "~/key"))
+    assert secrets_of(config) == (Secret("TOKEN"), Secret("KEY", "~/key"))
 
 
 @pytest.mark.parametrize(
     ("setting", "wrong"),
     [
-        ("max_workers = 0", "max_workers must be a whole number of at least 1, not 0"),
-        ("max_workers = true", "max_workers must be a whole number of at least 1, not True"),
-        ('max_workers = "4"', "max_workers must be a whole number of at least 1, not '4'"),
+        ("max_workers = 1000001", "a whole number from 1 to 1,000,000, not 1000001"),
+        ("max_workers = 0", "max_workers must be a whole number from 1 to 1,000,000, not 0"),
+        ("max_workers = true", "max_workers must be a whole number from 1 to 1,000,000, not True"),
+        ('max_workers = "4"', "max_workers must be a whole number from 1 to 1,000,000, not '4'"),
         ("max_worker = 4", "unknown key 'max_worker' (did you mean max_workers?)"),
         ('durability = "dsk"', "must be one of disk, os, not 'dsk' (did you mean disk?)"),
         ("guard = true", "guard must be one of fail, wait, skip, none, not True"),
         ('progress = ["plain"]', "progress must be one of auto, plain, json, none, not ['plain']"),
-        ('secrets = "TOKEN"', "secrets must be a list of names"),
-        ("secrets = [{A = 1}]", "secrets must be a list of names"),
     ],
 )
 def test_mistaken_options(root: Path, setting: str, wrong: str) -> None:
     (root / "lorchestra.toml").write_text(setting)
     assert wrong in mistake(root)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "wrong"),
+    [
+        ('"TOKEN"', "secrets must be a list, not 'TOKEN'"),
+        ("[{A = 1}]", "secret 'A' must be a mapping, not 1"),
+        ("[{A = {}}]", "a secret needs 'file'"),
+        ("[{A = {file = 3}}]", "file must be text in quotes, not 3"),
+        ('[{A = {file = " "}}]', "file must not be empty"),
+        ("[{A = {file = 'a'}, B = {file = 'b'}}]", "a secret must be NAME or NAME: {file: path}"),
+        ('["A=B"]', "a secret must be the name of an environment variable"),
+        ("[{'A=B' = {file = 'a'}}]", "a secret must be the name of an environment variable"),
+        ('[""]', "a secret must not be empty"),
+        ('["A\\u0000"]', "a secret must not contain a NUL byte"),
+        ("[3]", "a secret must be text in quotes, not 3"),
+    ],
+)
+def test_mistaken_secrets(root: Path, secrets: str, wrong: str) -> None:
+    (root / "lorchestra.toml").write_text(f"secrets = {secrets}")
+    with pytest.raises(ConfigError) as caught:
+        secrets_of(load_config(root))
+    assert str(caught.value).startswith("lorchestra.toml: ")
+    assert wrong in str(caught.value)
+
+
+def test_a_project_without_settings_has_no_secrets(root: Path) -> None:
+    assert secrets_of(load_config(root)) == ()
 
 
 class TestLimits:

@@ -232,6 +232,33 @@ class TestResume:
         assert "no run of inner" in done.err
         assert done.code == 0
 
+    def test_gone_on_with_by_itself_it_still_keeps_the_secrets_of_the_run_around(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TOKEN", "swordfish")
+        project.write("key", "hunter2\n")
+        line = 'echo $TOKEN $KEY; printf \'{"a": "%s"}\' $TOKEN > $LORCHESTRA_OUTPUT; test -e ok'
+        project.pipeline({"a": line}, name="inner.yaml")
+        secrets = ["TOKEN", {"KEY": {"file": "key"}}]
+        project.pipeline({"inner": {"pipeline": "inner"}}, secrets=secrets)
+        run(project, code=1)
+        inner = child_of(project, "inner")
+        done = project.run("--resume", inner.id, "--output", "prefixed", name="inner")
+        project.write("ok", "")
+        again = project.run("--resume", inner.id, "--json", name="inner")
+        assert (done.code, again.code) == (1, 0)
+        for text in (done.out, done.err, again.out, again.err):
+            assert "swordfish" not in text
+            assert "hunter2" not in text
+        assert "*** ***" in done.err
+        for path in (project.root / ".lorchestra").rglob("*.jsonl"):
+            assert b"swordfish" not in path.read_bytes()
+        # What was said of them then does not keep a run from going on.
+        (project.root / "key").unlink()
+        monkeypatch.delenv("TOKEN")
+        (project.root / "ok").unlink()
+        assert project.run("--resume", inner.id, name="inner").code == 0
+
     @pytest.mark.parametrize("workers", ["1", "4"])
     def test_killed_inside_it_is_crashed_and_gone_on_with(
         self, project: Project, workers: str

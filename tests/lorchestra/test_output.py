@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,34 @@ class TestReading:
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(OutputError, match=r"^its output is not JSON: "):
             read_output(str(tmp_path / "file"))
+
+    @pytest.mark.parametrize(
+        ("number", "shown"),
+        [
+            ("18446744073709551616", "18446744073709551616"),
+            ("-9223372036854775809", "-9223372036854775809"),
+            ("9" * 41, "one of 41 digits"),
+            ("1" + "0" * 300, "one of 301 digits"),
+        ],
+        ids=["above", "below", "long", "as long as JSON may have it"],
+    )
+    def test_an_integer_that_would_be_rounded_is_refused(
+        self, tmp_path: Path, number: str, shown: str
+    ) -> None:
+        (tmp_path / "file").write_text(f'{{"a": [{{"id": {number}}}]}}')
+        with pytest.raises(OutputError) as caught:
+            read_output(str(tmp_path / "file"))
+        wrong = f"integers have at most 64 bits, not {shown}"
+        assert str(caught.value) == f"its output cannot be recorded: {wrong}"
+
+    def test_other_long_numbers_and_digits_in_texts_are_as_they_are(self, tmp_path: Path) -> None:
+        digits = "12345678901234567890123"
+        content = (
+            f'{{"{digits}": "\\"{digits}", "a": 0.{digits}, "b": {digits}.5, "c": 1e22,'
+            f' "d": {digits}E2, "e": 18446744073709551615, "f": -9223372036854775808}}'
+        )
+        (tmp_path / "file").write_text(content)
+        assert read_output(str(tmp_path / "file")) == json.loads(content)
 
     def test_the_longest_and_one_that_is_too_long(self, tmp_path: Path) -> None:
         path = tmp_path / "file"

@@ -69,6 +69,7 @@ def test_what_is_not_given_has_its_default() -> None:
         ("rate=1e999", "must be a number"),
         ("full=yes", "parameter full must be true or false, not 'yes'"),
         ("names=[1", "parameter names must be a list, not '[1'"),
+        ("names=[99999999999999999999]", "parameter names must be a list, not"),
         ("level=hihg", "must be one of low, high, not 'hihg' (did you mean high?)"),
         ("day=\udcff", "parameter day must be text"),
     ],

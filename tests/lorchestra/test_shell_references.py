@@ -139,6 +139,8 @@ def test_arithmetic_takes_whole_numbers_alone(line: str) -> None:
         ("echo \\${params.x}", "a backslash stands before it"),
         ('echo "\\${params.x}"', "a backslash stands before it"),
         ("cat <<'EOF'\n${params.x}\nEOF", "here-document whose end is quoted"),
+        ("cat <<${params.x}\na\nEOF", "the end of a here-document cannot be a value"),
+        ("cat <<- EO${params.x}\na\nEOF", "the end of a here-document cannot be a value"),
         ("cat <<EOF\n\\${params.x}\nEOF", "a backslash stands before it"),
     ],
 )
@@ -165,3 +167,29 @@ def test_cmd_gets_a_value_in_quotes_or_not_at_all(monkeypatch: pytest.MonkeyPatc
     for value in ('a" & id', "%PATH%", "!x!", "a\nb"):
         with pytest.raises(ReferenceFailedError, match="cmd cannot be given"):
             shell_line("echo ${params.x}", Scope(params={"x": value}))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("line", "printed"),
+    [
+        ('z="a*bc"; echo "${z#${params.x}}"', "bc"),
+        ('z="a*bc"; echo ${z#${params.x}}', "bc"),
+        ('z="a*bc"; echo "<${z##"${params.x}"}>"', "<bc>"),
+        ('z="xa*"; echo "${z%${params.x}}" "${#z}"', "x 3"),
+        ('echo "${z-#${params.x}}"', "#a*"),
+        ('echo "${z:-${params.x}}"', "a*"),
+    ],
+)
+def test_a_value_in_a_pattern_means_itself(line: str, printed: str, shell: str) -> None:
+    text, variables = shell_line(line, Scope({"x": "a*"}))
+    done = subprocess.run(
+        [shell, "-c", text], env=variables, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"{printed}\n", "")
+
+
+def test_what_is_no_here_document_takes_a_value() -> None:
+    assert shell_mistake("cat <<<${params.x}") is None
+    assert shell_mistake("echo $((1<<${params.x}))") is None
+    assert shell_mistake("cat <<E ${params.x}\na\nE") is None

@@ -433,7 +433,9 @@ def test_a_working_folder_that_has_been_removed(
 def test_the_program_itself_ends_with_the_same_code_and_line(project: Project) -> None:
     project.write("p.yaml", GOOD)
     done = project.process("pipeline", "p", env=environment(LORCHESTRA_MAX_WORKERS="0"))
-    assert_refused(done, 2, "LORCHESTRA_MAX_WORKERS: must be a whole number of at least 1, not '0'")
+    assert_refused(
+        done, 2, "LORCHESTRA_MAX_WORKERS: must be a whole number from 1 to 1,000,000, not '0'"
+    )
 
 
 def test_lines_of_jobs_do_not_come_between_those_for_programs(project: Project) -> None:

@@ -501,7 +501,10 @@ class TestMistakes:
             ({"on_start": "true"}, "on_start must be a list, not 'true'"),
             ({"on_start": [""]}, "a hook must not be empty"),
             ({"on_start": [{}]}, "a hook needs one of run, command or url"),
-            ({"on_start": [{"run": "a", "url": "http://a"}]}, "a hook needs one of run, command"),
+            (
+                {"on_start": [{"run": "a", "url": "http://a"}]},
+                "one of run, command or url, not run and",
+            ),
             ({"on_start": [{"run": "a", "headers": {}}]}, "headers may only stand beside url"),
             ({"on_start": [{"url": "ftp://a"}]}, "url must be an http:// or https:// address"),
             (

@@ -218,7 +218,7 @@ def test_two_thousand_jobs_half_of_which_fail(project: Project) -> None:
         (3, None, "1", 1),
         (3, "2", "4", 3),
         (None, None, "9", 5),
-        (None, None, "999999999", 5),
+        (None, None, "1000000", 5),
     ],
 )
 def test_the_option_wins_over_the_variable_over_the_stage_which_is_also_a_ceiling(
@@ -512,6 +512,37 @@ def test_secrets_are_masked_wherever_a_run_is_shown(
     assert done.out == "hunter2 swordfish *** hunter2\n"
     assert len(done.errors) == 2
     assert all(line.endswith("not masked") for line in done.errors)
+
+
+def test_secrets_are_masked_wherever_a_pipeline_is_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2")
+    project.pipeline(
+        {"a": {"run": "echo hunter2", "tags": ["hunter2"], "env": {"A": "hunter2"}}},
+        secrets=["TOKEN"],
+        params={"day": {"type": "int", "default": 1}, "level": {"choices": ["low", "hunter2"]}},
+    )
+    text = (project.root / "p.yaml").read_text()
+    project.write("p.yaml", text.replace('"name": "', '"name": "hunter2 '))
+    shown = [
+        project.run("--dry-run"),
+        project.run("--dry-run", "--json"),
+        project("plan", "p"),
+        project("plan", "p", "--json"),
+        project("jobs", "list"),
+        project("jobs", "list", "--json"),
+        project("jobs", "show", "a"),
+        project("jobs", "show", "a", "--json"),
+        project.run("--param", "hunter2"),
+        project.run("--param", "day=hunter2"),
+        project.run("--param", "hunter2=1"),
+        project.run("--param", "level=a"),
+    ]
+    assert [done.code for done in shown] == [0] * 8 + [2] * 4
+    for done in shown:
+        assert "***" in done.out + done.err
+        assert "hunter2" not in done.out + done.err
 
 
 def test_a_secret_that_cannot_be_read_is_told_before_anything_runs(project: Project) -> None:
