@@ -376,9 +376,10 @@ def _hook() -> Schema:
 
 
 def _secret() -> Schema:
-    file = {**_mapping({"file": _said(_FILLED, "The file that holds it.")}), **_needs("file")}
+    path = {"type": "string", "pattern": r"^(?=[\s\S]*\S)[^\u0000]+$"}
+    file = {**_mapping({"file": _said(path, "The file that holds it.")}), **_needs("file")}
     return {
-        "type": ["string", "number", "boolean", "object"],
+        "type": ["string", "object"],
         "if": {"type": "object"},
         "then": {
             "minProperties": 1,

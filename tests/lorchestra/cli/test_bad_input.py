@@ -144,7 +144,7 @@ def test_a_name_that_is_no_text(project: Project) -> None:
 class TestWorkers:
     def test_of_the_option(self, project: Project, number: str, options: list[str]) -> None:
         project.write("p.yaml", GOOD)
-        text = "'--max-workers': must be a whole number of at least 1, not "
+        text = "'--max-workers': must be a whole number from 1 to 1,000,000, not "
         assert_refused(project.run("--max-workers", number, *options), 2, text)
         assert project.files() == {"p.yaml"}
 
@@ -160,7 +160,7 @@ class TestWorkers:
         if not number.strip():
             assert project.run(*options).code == 0
             return
-        text = "LORCHESTRA_MAX_WORKERS: must be a whole number of at least 1, not "
+        text = "LORCHESTRA_MAX_WORKERS: must be a whole number from 1 to 1,000,000, not "
         assert_refused(project.run(*options), 2, text)
         assert project.files() == {"p.yaml"}
 
