@@ -16,7 +16,7 @@ from lorchestra.fanout import folded_jobs
 from lorchestra.jobkeys import Done
 from lorchestra.masking import Mask
 from lorchestra.model import Pipeline
-from lorchestra.orphans import Orphan, OrphanRule, clear_orphans, find_orphans
+from lorchestra.orphans import WHAT_TO_DO, Orphan, OrphanRule, clear_orphans, find_orphans
 from lorchestra.plan import Options
 from lorchestra.progress import OrphanFound
 from lorchestra.recall import Recall
@@ -157,7 +157,7 @@ class Opening:
         """Name all jobs that are still at work, also those of the runs inside."""
         found = [orphan for each in self._with_children(view) for orphan in find_orphans(each)]
         if found:
-            raise OrphansError(view.id, [orphan[:3] for orphan in found])
+            raise OrphansError(view.id, [orphan[:3] for orphan in found], WHAT_TO_DO)
 
     def _decide(self, view: RunView | None) -> Decision:
         return decide(

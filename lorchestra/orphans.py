@@ -21,6 +21,7 @@ from lorchestra.stop import GRACE_S
 from runstore import RunView, start_token
 
 OrphanRule = Literal["fail", "wait", "kill"]
+WHAT_TO_DO = "a resume waits for them with --orphans wait, and stops them with --orphans kill"
 
 _POLL_S = 0.2
 _KILL_PATIENCE_S = 10.0
@@ -84,7 +85,7 @@ def clear_orphans(
     deadline = None if at_most_s is None else time.monotonic() + at_most_s
     while orphans := find_orphans(view):
         if rule == "fail":
-            raise OrphansError(view.id, [orphan[:3] for orphan in orphans])
+            raise OrphansError(view.id, [orphan[:3] for orphan in orphans], WHAT_TO_DO)
         for orphan in orphans:
             if orphan not in told:
                 told.add(orphan)

@@ -163,9 +163,9 @@ def command(
 
     Exit code 0: every selected job succeeded, or may fail; 1: a job failed; 2: something is wrong
     before anything ran; 3: the run cannot be recorded; 75: another run holds the guard or the
-    run key, or the run to resume, or jobs of it, are still at work; 130, 143: interrupted by
-    Ctrl-C, by SIGTERM. On an interrupt jobs at work are asked to end, and killed when the grace is
-    over or at a second Ctrl-C.
+    run key, or the run to resume, or jobs of it, are still at work; 129, 130, 143: interrupted
+    by SIGHUP, by Ctrl-C, by SIGTERM. On an interrupt jobs at work are asked to end, and
+    killed when the grace is over or at a second Ctrl-C.
     """
     asked = Asked.find(name)
     root, pipeline, config = asked.root, asked.pipeline, asked.config
@@ -227,7 +227,7 @@ def _guarded(command: _Command, folder: str, durability: Durability, guard: str 
 def _name_orphans(store: RunStore, error: Exception) -> None:
     """Name the jobs whose processes still hold a guard, or a run key, after their run is gone."""
     from lorchestra.errors import OrphansError
-    from lorchestra.orphans import find_orphans
+    from lorchestra.orphans import WHAT_TO_DO, find_orphans
     from runstore import GuardTimeoutError, RunNotFoundError
 
     run_id = error.holder.get("run") if isinstance(error, GuardTimeoutError) else None
@@ -237,7 +237,8 @@ def _name_orphans(store: RunStore, error: Exception) -> None:
         view = store.read(run_id)
         found = find_orphans(view) if view.status == "crashed" else []
         if found:
-            say(f"lorchestra: {OrphansError(run_id, [orphan[:3] for orphan in found])}")
+            orphans = [orphan[:3] for orphan in found]
+            say(f"lorchestra: {OrphansError(run_id, orphans, WHAT_TO_DO)}")
 
 
 def _wait_for_run(store: RunStore, run_id: str) -> None:

@@ -76,8 +76,8 @@ def root() -> None:
     \b
     Exit codes: 0 succeeded; 1 a job failed; 2 usage, configuration or a pipeline
     file is wrong, nothing was run; 3 the store cannot be used, or verify found an
-    error; 75 another run holds the guard; 129, 130 and 143 interrupted
-    by SIGTERM.
+    error; 75 another run holds the guard; 129, 130 and 143 interrupted by
+    SIGHUP, Ctrl-C and SIGTERM.
     """
 
 

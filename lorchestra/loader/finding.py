@@ -97,7 +97,8 @@ def _near_names(name: str, root: Path) -> tuple[str, ...]:
     full = {}
     for pipeline in map(name_of, find_pipelines(root)):
         full[pipeline.removeprefix(_PREFIX)] = full[pipeline] = pipeline
-    matches = near(name.removeprefix(_PREFIX), full)
+    # `pipelines.x` is more often meant for `pipeline.x` than for a name of its own.
+    matches = near(name.removeprefix(_PREFIX), full) or near(name.rpartition(".")[2], full)
     return tuple(dict.fromkeys(full[match] for match in matches))
 
 

@@ -107,6 +107,12 @@ def test_a_name_that_is_not_there_tells_where_it_was_looked_for_and_what_is_near
     assert not_found("pipelin.ingest", root).near == ("pipeline.ingest",)
 
 
+def test_a_name_behind_another_prefix_is_near(root: Path) -> None:
+    touch(root, "pipelines/ingest.yaml")
+    assert not_found("pipelines.ingest", root).near == ("ingest",)
+    assert not_found("pipelines.qwxyz", root).near == ()
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [

@@ -327,6 +327,7 @@ def test_under_a_run_key_they_are_named_too(project: Project) -> None:
         assert done.code == 75
         assert f"jobs of run {project.store.run_ids()[0]} are still at work" in done.err
         assert f"'a' (pid {pids[0]})" in done.err
+        assert "waits for them with --orphans wait, and stops them with --orphans kill" in done.err
     finally:
         end(project, pids)
 
