@@ -31,7 +31,10 @@ LAYERS = {
             *("belonging", "durations", "errors", "jobobject", "jsonvalues", "masking"),
             *("paths", "quota", "seats", "stop", "tail", "webhook", "wording"),
         ],
-        ["config", "context", "deadline", "model", "output", "references", "secretvalues"],
+        [
+            *("config", "context", "deadline", "model", "output", "references", "secretvalues"),
+            "timetable",
+        ],
         [
             *("binding", "capture", "executors", "fanout", "history", "limits", "ordering"),
             *("orphans", "params", "plan"),

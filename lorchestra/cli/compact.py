@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.counter import Counter
 from lorchestra.cli.options import json_option, open_store, run_id_of, store_option
 from lorchestra.cli.printing import show, show_json
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compact", short_help="Fold finished runs into one file each.")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completing.runs)
 @click.option(
     "--older-than",
     type=Duration(),

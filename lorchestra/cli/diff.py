@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import LAST, json_option, open_store, run_id_of, store_option
 from lorchestra.cli.printing import show, show_json
 from lorchestra.report.text import duration, local_time, printable, short, table
 
 
 @click.command("diff", short_help="Say what is another in AFTER than in BEFORE.")
-@click.argument("before")
-@click.argument("after", default=LAST)
+@click.argument("before", shell_complete=completing.runs)
+@click.argument("after", default=LAST, shell_complete=completing.runs)
 @store_option
 @json_option
 def command(before: str, after: str, store: Path | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import (
     RunReferenceError,
     json_option,
@@ -19,8 +20,8 @@ from lorchestra.wording import did_you_mean, near
 
 
 @click.command("explain", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("run")
-@click.argument("job")
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("job", shell_complete=completing.jobs_of_run)
 @store_option
 @json_option
 def command(run: str, job: str, store: Path | None, as_json: bool) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import LAST, open_store, run_id_of, store_option
 from lorchestra.cli.outfile import out_option, put
 from lorchestra.cli.secretsof import mask_of
 
 
 @click.command("trace", short_help="Write RUN as a trace for Perfetto.")
-@click.argument("run", default=LAST)
+@click.argument("run", default=LAST, shell_complete=completing.runs)
 @out_option
 @store_option
 def trace(run: str, out: Path | None, store: Path | None) -> None:
@@ -26,7 +27,7 @@ def trace(run: str, out: Path | None, store: Path | None) -> None:
 
 
 @click.command("junit", short_help="Write RUN as JUnit XML.")
-@click.argument("run", default=LAST)
+@click.argument("run", default=LAST, shell_complete=completing.runs)
 @out_option
 @store_option
 def junit(run: str, out: Path | None, store: Path | None) -> None:
@@ -42,7 +43,7 @@ def junit(run: str, out: Path | None, store: Path | None) -> None:
 
 
 @click.command("prometheus", short_help="Write the last runs for Prometheus.")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @out_option
 @store_option
 def prometheus(run: str | None, out: Path | None, store: Path | None) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import working_folder
 from lorchestra.cli.outfile import out_option, put
 from lorchestra.loader import find_pipeline, load_pipeline
 
 
 @click.command("graph", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("name")
+@click.argument("name", shell_complete=completing.pipelines)
 @click.option(
     "--format",
     "kind",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import json_option, working_folder
 from lorchestra.cli.printing import say_error, show, show_json
 from lorchestra.config import find_root, load_config
@@ -63,7 +64,7 @@ def list_(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("job")
+@click.argument("job", shell_complete=completing.jobs_of_project)
 @json_option
 def show_(job: str, as_json: bool) -> None:
     """Show the definition of JOB, and where it is used."""

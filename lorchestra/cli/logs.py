@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import RunReferenceError, open_store, run_id_of, store_option
 from lorchestra.cli.printing import write
 from lorchestra.cli.secretsof import mask_of
@@ -24,8 +25,8 @@ _PASSES = 20
 
 
 @click.command("logs", short_help="Print what JOB of RUN printed, byte by byte.")
-@click.argument("run")
-@click.argument("job")
+@click.argument("run", shell_complete=completing.runs)
+@click.argument("job", shell_complete=completing.jobs_of_run)
 @click.option(
     "--attempt",
     type=click.IntRange(min=1),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.display import Display, refuse_mixed
 from lorchestra.cli.options import (
     json_option,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 
 @click.command("pipeline", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("name")
+@click.argument("name", shell_complete=completing.pipelines)
 @max_workers_option
 @store_option
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import json_option, store_option, store_path
 from lorchestra.cli.planning import Asked, Plan, plan_of
 from lorchestra.cli.printing import show, show_json
@@ -28,7 +29,7 @@ _MOST_NAMED = 5
 
 
 @click.command("plan", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("name")
+@click.argument("name", shell_complete=completing.pipelines)
 @max_workers_option
 @store_option
 @schedule_option

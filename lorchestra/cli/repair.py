@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.counter import Counter
 from lorchestra.cli.options import json_option, open_store, run_id_of, store_option
 from lorchestra.cli.printing import show, show_json
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("repair", short_help="Mend what is damaged, and keep what was found.")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completing.runs)
 @store_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @json_option

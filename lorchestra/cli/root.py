@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 
 import click
@@ -21,16 +22,20 @@ from lorchestra.errors import (
 )
 
 _PREFIX = "lorchestra: "
+_COMPLETE = "_LORCHESTRA_COMPLETE"  # click's name for it
 _COMMANDS = {
+    "init": "Write a small project that works.",
     "pipeline": "Run a pipeline.",
     "plan": "Say what a run would do, and how long it will take.",
     "validate": "Check pipeline files without running anything.",
     "graph": "Draw a pipeline: its stages and jobs.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",
+    "schedule": "Print what makes this machine run a pipeline regularly.",
     "jobs": "List the jobs of the project, or show one.",
     "runs": "List past and present runs, show one, or print a job's log.",
     "explain": "Tell what became of a job, and why.",
     "runstore": "Verify, repair, compact, prune or print the run records.",
+    "completion": "Print what makes a shell complete names with Tab.",
 }
 
 
@@ -91,6 +96,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     streams.open_missing()
+    if _COMPLETE in os.environ:
+        # That of one shell is ours, and has to be there when click looks for it.
+        importlib.import_module("lorchestra.cli.powershell")
     try:
         # What click's own exits carry comes back as a value.
         code = root.main(arguments, prog_name="lorchestra", standalone_mode=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorchestra.cli import diff, exports, logs, watch
+from lorchestra.cli import completing, diff, exports, logs, watch
 from lorchestra.cli.options import (
     LAST,
     json_option,
@@ -129,7 +129,7 @@ def list_(
 
 
 @command.command("show")
-@click.argument("run", default=LAST)
+@click.argument("run", default=LAST, shell_complete=completing.runs)
 @store_option
 @json_option
 def show_(run: str, store: Path | None, as_json: bool) -> None:

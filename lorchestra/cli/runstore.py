@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorchestra.cli import compact, prune, repair, stats
+from lorchestra.cli import compact, completing, prune, repair, stats
 from lorchestra.cli.counter import Counter
 from lorchestra.cli.options import (
     LAST,
@@ -43,7 +43,7 @@ def command() -> None:
 
 
 @command.command("verify", short_help="Say what is damaged or missing.")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completing.runs)
 @store_option
 @click.option(
     "--receipt",
@@ -94,7 +94,7 @@ def verify(
 
 
 @command.command("cat", short_help="Print the records of a run as JSON lines.")
-@click.argument("run", default=LAST)
+@click.argument("run", default=LAST, shell_complete=completing.runs)
 @store_option
 def cat(run: str, store: Path | None) -> None:
     """Print all records of RUN as JSON lines, merged by time; without RUN, of the last one.

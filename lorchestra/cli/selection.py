@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import UNFINISHED, workers
 from lorchestra.model import SCHEDULES
 
@@ -29,20 +30,28 @@ _PART = (
         "params",
         multiple=True,
         metavar="NAME=VALUE",
+        shell_complete=completing.params,
         help="Give a parameter of the pipeline a value; may be given several times.",
     ),
     click.option(
         "--only",
         multiple=True,
         metavar="JOB",
+        shell_complete=completing.jobs_of_pipeline,
         help="Run this job alone; may be given several times. The others are recorded as skipped.",
     ),
-    click.option("--from-stage", metavar="STAGE", help="Run no stage before this one."),
+    click.option(
+        "--from-stage",
+        metavar="STAGE",
+        shell_complete=completing.stages,
+        help="Run no stage before this one.",
+    ),
     click.option(
         "--tag",
         "tags",
         multiple=True,
         metavar="TAG",
+        shell_complete=completing.tags,
         help="Run only jobs that have this tag; may be given several times.",
     ),
 )
@@ -59,6 +68,7 @@ resume_option = click.option(
     is_flag=False,
     flag_value=UNFINISHED,
     metavar="[RUN]",
+    shell_complete=completing.runs,
     help="Go on with a run of this pipeline: keep what succeeded, and run the rest. RUN is an id, "
     "the beginning of one, or `last`; without it, the last run that did not succeed.",
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.options import json_option, working_folder
 from lorchestra.cli.printing import say, show, show_json
 from lorchestra.errors import EXIT_USAGE, LorchestraError, PipelineSyntaxError
@@ -14,7 +15,9 @@ from lorchestra.report.text import counted, printable
 
 
 @click.command("validate", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", shell_complete=completing.pipelines
+)
 @json_option
 def command(files: tuple[str, ...], as_json: bool) -> None:
     """Check pipeline FILEs, and the job files that they name; run nothing.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from lorchestra.cli import completing
 from lorchestra.cli.display import Display, refuse_mixed
 from lorchestra.cli.options import LAST, open_store, output_option, run_id_of, store_option
 from lorchestra.cli.printing import say
@@ -19,7 +20,7 @@ from lorchestra.report.text import local_time
 
 
 @click.command("watch", short_help="Show what RUN does, live.")
-@click.argument("run", default=LAST)
+@click.argument("run", default=LAST, shell_complete=completing.runs)
 @click.option(
     "--progress",
     type=click.Choice(["plain", "json"]),
