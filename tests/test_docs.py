@@ -165,6 +165,7 @@ OBJECTS = {
     "Jobs as JSON": [
         f"jobs show {job} --json" for job in ("shell", "program", "function", "inner", "looped")
     ],
+    "Findings as JSON": ["doctor --json"],
     "Runs as JSON": ["runs list --inside --json"],
     "A report as JSON": ["runstore verify --json"],
     "A compaction as JSON": ["runstore compact --json"],

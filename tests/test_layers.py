@@ -41,7 +41,7 @@ LAYERS = {
             *("process", "recall", "resuming", "retrying", "signals"),
         ],
         ["call", "loader", "jobkeys", "queue", "report", "runkeys"],
-        ["attempt", "child", "deciding", "export", "forecast", "hooks", "progress"],
+        ["attempt", "child", "deciding", "export", "forecast", "health", "hooks", "progress"],
         ["opening", "nesting", "stage", "watching"],
         ["unfolding"],
         ["runner"],

@@ -35,6 +35,7 @@ _COMMANDS = {
     "runs": "List past and present runs, show one, or print a job's log.",
     "explain": "Tell what became of a job, and why.",
     "runstore": "Verify, repair, compact, prune or print the run records.",
+    "doctor": "Check whether this machine and this project are fit for runs.",
     "completion": "Print what makes a shell complete names with Tab.",
 }
 

@@ -51,7 +51,7 @@ def test_the_commands_are_those_that_the_program_lists(project: Project) -> None
     names = {words[0] for words in COMMANDS if words}
     assert names == {
         *("pipeline", "plan", "validate", "graph", "schema", "jobs", "runs", "explain"),
-        *("runstore", "init", "schedule", "completion"),
+        *("runstore", "init", "schedule", "completion", "doctor"),
     }
     listed = project("--help").out.partition("Commands:")[2].split("\n")
     assert {line.split()[0] for line in listed if line.strip()} == names
